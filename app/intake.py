@@ -1,0 +1,242 @@
+"""Reading an ingest request: which items are exchanges, which are refused and why. Pure: bytes in, decisions out.
+
+The request must be JSON as a whole; after that, one bad item never touches its neighbours. Bodies are not looked
+into: an item is cut out of the request as the bytes that came.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from app import decoding, redaction
+from app.errors import IngateError, InvalidItem, InvalidRequest, TooLarge
+from app.exchange import Item, parse_item
+
+BOM = b"\xef\xbb\xbf"
+MAX_TAG_CHARS = 256
+#: Namespace of the request ids that an Idempotency-Key makes (any fixed UUID will do).
+_IDEMPOTENCY = uuid.UUID("5e0c1b7a-6a53-4f0e-9f3e-0d8f2f6a7b11")
+
+
+class Limits(NamedTuple):
+    """Sizes that a request must keep to; each is a setting and is named in the error."""
+
+    item_bytes: int
+    batch_items: int
+
+
+class Defaults(NamedTuple):
+    """What the request's headers say for items that do not say it themselves."""
+
+    user_id: str | None = None
+    session_id: str | None = None
+    idempotency_key: str | None = None
+
+
+class Accepted(NamedTuple):
+    """An item that will be stored."""
+
+    position: int
+    request_id: str
+    #: The bytes to store, and the digest of the bytes received.
+    raw: bytes
+    digest: bytes
+    item: Item
+    user_id: str | None
+    session_id: str | None
+    #: JSON object of the other tags.
+    tags: str | None
+    #: Milliseconds since 1970 UTC.
+    started_at: int | None
+
+
+class Refused(NamedTuple):
+    """An item that will not be stored, and why."""
+
+    position: int
+    request_id: str | None
+    error: IngateError
+
+
+class _Batch(msgspec.Struct):
+    exchanges: list[msgspec.Raw]
+
+
+_BATCH = msgspec.json.Decoder(_Batch)
+_PEEK = msgspec.json.Decoder(dict[str, Any])
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def read_single(body: bytes, limits: Limits, defaults: Defaults) -> Accepted:
+    """Read a request that is one item.
+
+    Raises InvalidRequest when it is not JSON, InvalidItem or TooLarge when it is not an exchange.
+    """
+    body = _checked(body)
+    _refuse_malformed(body)
+    return _accept(0, body, limits, defaults)
+
+
+def read_batch(body: bytes, limits: Limits, defaults: Defaults) -> list[Accepted | Refused]:
+    """Read a request of the form {"exchanges": [item, …]}; the answer has one entry per item, in order.
+
+    Raises InvalidRequest when it is not JSON, InvalidItem when it is not such an object, TooLarge when it has too
+    many items.
+    """
+    items = _split(_checked(body))
+    if not items:
+        raise InvalidItem("exchanges is empty: nothing to accept", error_code="empty_batch", pointer="/exchanges")
+    if len(items) > limits.batch_items:
+        raise TooLarge(
+            f"{len(items)} items; a batch takes at most {limits.batch_items} (INGATE_MAX_BATCH_ITEMS)",
+            error_code="batch_too_large",
+        )
+    return [_read_item(position, raw, limits, defaults) for position, raw in enumerate(items)]
+
+
+def _read_item(position: int, raw: bytes, limits: Limits, defaults: Defaults) -> Accepted | Refused:
+    try:
+        return _accept(position, raw, limits, defaults)
+    except IngateError as error:
+        return Refused(position, _own_request_id(raw), error)
+
+
+def _accept(position: int, raw: bytes, limits: Limits, defaults: Defaults) -> Accepted:
+    if len(raw) > limits.item_bytes:
+        raise TooLarge(
+            f"{len(raw)} bytes; an item takes at most {limits.item_bytes} (INGATE_MAX_ITEM_BYTES)",
+            error_code="item_too_large",
+            pointer="",
+        )
+    item = parse_item(raw)
+    tags = {name: decoding.column_text(value) for name, value in (item.tags or {}).items()}
+    user_id = tags.pop("user_id", None) or defaults.user_id
+    session_id = tags.pop("session_id", None) or defaults.session_id
+    return Accepted(
+        position=position,
+        request_id=item.request_id or _new_request_id(position, defaults),
+        raw=redaction.without_credentials(raw, item.request_headers, item.response_headers),
+        digest=hashlib.blake2b(raw, digest_size=16).digest(),
+        item=item,
+        user_id=user_id,
+        session_id=session_id,
+        tags=json.dumps(tags, ensure_ascii=False) if tags else None,
+        started_at=None if item.started_at is None else _milliseconds(item.started_at),
+    )
+
+
+def _new_request_id(position: int, defaults: Defaults) -> str:
+    if defaults.idempotency_key is None:
+        return str(uuid.uuid4())
+    return str(uuid.uuid5(_IDEMPOTENCY, f"{position}:{defaults.idempotency_key}"))
+
+
+def _own_request_id(raw: bytes) -> str | None:
+    """The request id of a refused item, when it can be read and shown."""
+    try:
+        request_id = decoding.decode(raw, _PEEK).get("request_id")
+    except (ValueError, RecursionError):
+        return None
+    return request_id[:255] if isinstance(request_id, str) else None
+
+
+def _milliseconds(moment: dt.datetime) -> int:
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def _checked(body: bytes) -> bytes:
+    """Return the body without BOM and outer white space, once it is known to be UTF-8 and not too deep."""
+    body = body.removeprefix(BOM).strip(b" \t\r\n")
+    if not body:
+        raise InvalidRequest("the request has no body", error_code="empty_body")
+    if not body.isascii():
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"not UTF-8 at byte {error.start}", error_code="invalid_utf8") from None
+    try:
+        decoding.check_depth(body)
+    except decoding.TooDeep as error:
+        raise _too_deep(error) from None
+    return body
+
+
+def _refuse_malformed(body: bytes) -> None:
+    """Raise InvalidRequest unless the body is JSON."""
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        for _ in _strictly(body):
+            pass
+
+
+def _split(body: bytes) -> list[bytes]:
+    try:
+        return [bytes(raw) for raw in _BATCH.decode(body).exchanges]
+    except msgspec.ValidationError:
+        _refuse_malformed(body)
+        raise InvalidItem('expected {"exchanges": [item, …]}', error_code="wrong_shape", pointer="/exchanges") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return list(_strictly(body))
+
+
+def _strictly(body: bytes) -> Iterator[bytes]:
+    """Yield the items of a request that only the standard library reads (lone surrogates), or say what is wrong."""
+    text = body.decode("utf-8")
+    try:
+        yield from _items(text)
+    except json.JSONDecodeError as error:
+        offset = len(text[: error.pos].encode("utf-8"))
+        raise InvalidRequest(f"not JSON: {error.msg} at byte {offset}", error_code="malformed_json") from None
+    except decoding.Malformed as error:
+        raise InvalidRequest(f"not JSON: {error}", error_code="malformed_json") from None
+    except (decoding.TooDeep, RecursionError):
+        raise _too_deep(decoding.TooDeep(f"nested deeper than {decoding.MAX_DEPTH}")) from None
+
+
+def _items(text: str) -> Iterator[bytes]:
+    decoder = decoding.strict_decoder()
+    document, end = decoder.raw_decode(text)
+    if end != len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    if not isinstance(document, dict) or not isinstance(document.get("exchanges"), list):
+        return
+    at = _exchanges_at(text, decoder)
+    for position in range(len(document["exchanges"])):
+        at = _skip(text, at + (position > 0))
+        _, end = decoder.raw_decode(text, at)
+        yield text[at:end].encode("utf-8")
+        at = _skip(text, end)
+
+
+def _exchanges_at(text: str, decoder: json.JSONDecoder) -> int:
+    """Where the array of the last `exchanges` member of a valid object begins, past its bracket."""
+    at, found = _skip(text, 1), 0
+    while text[at] != "}":
+        name, at = decoder.raw_decode(text, at)
+        value_at = _skip(text, _skip(text, at) + 1)
+        if name == "exchanges":
+            found = value_at + 1
+        _, at = decoder.raw_decode(text, value_at)
+        at = _skip(text, at)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return found
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    assert space is not None
+    return space.end()
+
+
+def _too_deep(error: decoding.TooDeep) -> InvalidRequest:
+    return InvalidRequest(str(error), error_code="too_deep")

@@ -1,0 +1,158 @@
+"""Every setting, read from the environment in this one place. A wrong value stops the start, naming the variable.
+
+`ingate config` prints this table; the README's is compared with it by a test.
+"""
+
+import dataclasses
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.errors import SettingError
+
+#: Unix socket paths are limited to 108 bytes by the kernel (sockaddr_un), terminator included.
+MAX_SOCKET_PATH = 104
+
+_Parser = Callable[[str], Any]
+
+
+def _setting(variable: str, default: Any, parse: _Parser, about: str, *, secret: bool = False) -> Any:
+    return dataclasses.field(
+        default=default, metadata={"variable": variable, "parse": parse, "about": about, "secret": secret}
+    )
+
+
+def _whole(low: int, high: int) -> _Parser:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,15}", text) or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _database_url(text: str) -> str:
+    if urlsplit(text).scheme not in ("sqlite", "postgres", "postgresql"):
+        raise ValueError("sqlite:///path or postgresql://user:password@host/name")
+    return text
+
+
+def _redis_url(text: str) -> str:
+    if urlsplit(text).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("redis://host:port/0, rediss://… or unix:///path")
+    return text
+
+
+def _api_key(text: str) -> str:
+    if not re.fullmatch(r"sk-ingate-[A-Za-z0-9_-]{24,200}", text):
+        raise ValueError("sk-ingate- and at least 24 letters, digits, - or _")
+    return text
+
+
+def _choice(*values: str) -> _Parser:
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError("one of " + ", ".join(values))
+        return text
+
+    return parse
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One process's settings; `from_environ` is the only way they are read."""
+
+    port: int = _setting("PORT", 8000, _whole(1, 65535), "Port the web process listens on.")
+    host: str = _setting("INGATE_HOST", "127.0.0.1", str, "Address the web process listens on.")
+    data: Path = _setting("INGATE_DATA", Path("data"), Path, "Folder of the bundled database and queue.")
+    database_url: str = _setting(
+        "DATABASE_URL",
+        "",
+        _database_url,
+        "SQLite or PostgreSQL; default: a SQLite file in INGATE_DATA.",
+        secret=True,
+    )
+    redis_url: str = _setting(
+        "REDIS_URL",
+        "",
+        _redis_url,
+        "Redis or Valkey; default: the bundled server in INGATE_DATA.",
+        secret=True,
+    )
+    bootstrap_key: str = _setting(
+        "INGATE_BOOTSTRAP_KEY",
+        "",
+        _api_key,
+        "Owner key of a deploy that is configured by variables.",
+        secret=True,
+    )
+    web_concurrency: int = _setting("WEB_CONCURRENCY", 1, _whole(1, 64), "Web processes.")
+    worker_processes: int = _setting("INGATE_WORKER_PROCESSES", 1, _whole(1, 64), "Worker processes.")
+    worker_threads: int = _setting("INGATE_WORKER_THREADS", 2, _whole(1, 64), "Threads of each worker process.")
+    max_request_bytes: int = _setting(
+        "INGATE_MAX_REQUEST_BYTES",
+        20 * 2**20,
+        _whole(1024, 2**30),
+        "Largest request body, after decompression.",
+    )
+    max_item_bytes: int = _setting(
+        "INGATE_MAX_ITEM_BYTES", 4 * 2**20, _whole(1024, 2**30), "Largest item of a request."
+    )
+    max_batch_items: int = _setting("INGATE_MAX_BATCH_ITEMS", 1000, _whole(1, 100_000), "Most items of one batch.")
+    log_level: str = _setting(
+        "INGATE_LOG_LEVEL",
+        "info",
+        _choice("debug", "info", "warning", "error"),
+        "Least severe event that is logged.",
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read the settings.
+
+        Raises SettingError naming the variable and what was expected. Unset and empty are the same.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            variable, text = field.metadata["variable"], environ.get(field.metadata["variable"], "")
+            if not text:
+                continue
+            try:
+                values[field.name] = field.metadata["parse"](text)
+            except ValueError as error:
+                shown = "…" if field.metadata["secret"] else repr(text[:80])
+                raise SettingError(f"{variable}={shown}: expected {error}") from None
+        settings = cls(**values)
+        return dataclasses.replace(
+            settings,
+            database_url=settings.database_url or f"sqlite:///{(settings.data / 'ingate.db').absolute()}",
+            redis_url=settings.redis_url or f"unix://{settings.queue_socket}",
+        )
+
+    @property
+    def queue_socket(self) -> Path:
+        """Where the bundled queue server listens; in the temporary folder when the data folder's path is too long."""
+        path = (self.data / "queue.sock").absolute()
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"ingate-{digest}.sock"
+
+    @property
+    def bundled_queue(self) -> bool:
+        """Whether `ingate up` runs the queue server itself."""
+        return self.redis_url == f"unix://{self.queue_socket}"
+
+    @classmethod
+    def table(cls) -> list[tuple[str, str, str]]:
+        """Return every setting as (variable, default, what it is)."""
+        return [
+            (f.metadata["variable"], "" if f.default == "" else str(f.default), f.metadata["about"])
+            for f in dataclasses.fields(cls)
+        ]
