@@ -1,0 +1,166 @@
+"""The one database: SQLite or PostgreSQL, chosen by URL, behind Peewee. All SQL of Ingate lives in this package.
+
+A process calls `connect` once; after that every function of the package works inside `session()` (reads) or
+`transaction()` (writes), on any thread. Driver errors that waiting can cure leave as StoreUnavailable.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import peewee
+from playhouse.migrations import Runner
+from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
+from playhouse.postgres_ext import PooledPsycopg3Database
+
+from app.errors import StoreUnavailable
+from app.store.models import db
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT_S = 5
+#: PostgreSQL's advisory lock that migrations take; any number that nothing else uses.
+MIGRATION_LOCK = 7_274_011_881
+
+
+def connect(url: str, *, relaxed: bool = False, max_connections: int = 20) -> None:
+    """Bind the models to the database at `url`; connections open when they are first used.
+
+    relaxed: commits may be lost in a power cut (never torn). For workers only: the sweep repeats what they lose.
+    """
+    make = _sqlite if urlsplit(url).scheme == "sqlite" else _postgresql
+    db.initialize(make(url, relaxed, max_connections))
+
+
+def close() -> None:
+    """Close every connection of this process."""
+    if db.obj is not None:
+        db.obj.close_all()
+
+
+def is_sqlite() -> bool:
+    """Whether the bound database is SQLite."""
+    return isinstance(db.obj, peewee.SqliteDatabase)
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """Borrow a connection for the current thread; nested calls share the outer one.
+
+    Raises StoreUnavailable when the database cannot be reached, is locked too long, or is full.
+    """
+    if not db.is_closed():
+        yield
+        return
+    try:
+        db.connect()
+        yield
+    except (peewee.OperationalError, peewee.InterfaceError, MaxConnectionsExceeded) as error:
+        raise StoreUnavailable(f"the database does not answer: {type(error).__name__}") from error
+    finally:
+        if not db.is_closed():
+            db.close()
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """One write transaction; on SQLite it takes the write lock at once, so that it cannot fail half-way."""
+    with session(), db.atomic():
+        yield
+
+
+def now_sql() -> peewee.SQL:
+    """The database's own clock, in milliseconds since 1970 UTC: workers' clocks may differ, this one does not."""
+    if is_sqlite():
+        return peewee.SQL("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")
+    return peewee.SQL("(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+
+
+def now() -> int:
+    """Read the database's clock, in milliseconds since 1970 UTC."""
+    with session():
+        return int(execute(f"SELECT {now_sql().sql}")[0][0])
+
+
+def in_list(column: str) -> str:
+    """An `IN` over one parameter that holds any number of integers, so that the statement's text never varies."""
+    if is_sqlite():
+        return f"{column} IN (SELECT value FROM json_each(?))"
+    return f"{column} = ANY(?)"
+
+
+def id_list(ids: Sequence[int]) -> Any:
+    """The parameter for `in_list`."""
+    return "[" + ",".join(map(str, ids)) + "]" if is_sqlite() else list(ids)
+
+
+def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run one statement whose parameters are written `?`, and return its rows, if it has any."""
+    cursor = db.execute_sql(sql if is_sqlite() else sql.replace("?", "%s"), params)
+    return list(cursor.fetchall()) if cursor.description else []
+
+
+def execute_many(sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run one statement once per row of parameters; PostgreSQL gets them all before it answers."""
+    with peewee.__exception_wrapper__:  # type: ignore[attr-defined]  # what Peewee's own execute_sql uses
+        db.cursor().executemany(sql if is_sqlite() else sql.replace("?", "%s"), rows)
+
+
+def migrate() -> list[str]:
+    """Apply the migrations that are missing, one process at a time; return their names."""
+    with session():
+        runner = Runner(db.obj, str(MIGRATIONS))
+        if is_sqlite():
+            return list(runner.up())
+        execute("SELECT pg_advisory_lock(?)", [MIGRATION_LOCK])
+        try:
+            return list(runner.up())
+        finally:
+            execute("SELECT pg_advisory_unlock(?)", [MIGRATION_LOCK])
+
+
+def missing_migrations() -> list[str]:
+    """Names of the migrations that this code has and the database has not."""
+    with session():
+        return [m.name for m in Runner(db.obj, str(MIGRATIONS)).status() if not m.applied and m.path]
+
+
+def check_writable() -> None:
+    """Raise StoreUnavailable unless a write transaction can be opened."""
+    with transaction():
+        execute("SELECT 1")
+
+
+def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
+    path = unquote(url.removeprefix("sqlite://").removeprefix("/"))
+    path = "/" + path.lstrip("/") if url.startswith("sqlite:////") else path
+    database: peewee.Database = PooledSqliteDatabase(
+        path,
+        max_connections=max_connections,
+        timeout=BUSY_TIMEOUT_S,
+        check_same_thread=False,
+        lock_type="IMMEDIATE",
+        returning_clause=True,
+        pragmas=[
+            ("journal_mode", "wal"),
+            ("synchronous", "normal" if relaxed else "full"),
+            ("busy_timeout", BUSY_TIMEOUT_S * 1000),
+            ("temp_store", "memory"),
+            ("cache_size", -16_000),
+        ],
+    )
+    return database
+
+
+def _postgresql(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
+    options = "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000"
+    database: peewee.Database = PooledPsycopg3Database(
+        url.replace("postgres://", "postgresql://", 1),
+        max_connections=max_connections,
+        timeout=BUSY_TIMEOUT_S,
+        connect_timeout=BUSY_TIMEOUT_S,
+        application_name="ingate",
+        options=options + (" -c synchronous_commit=off" if relaxed else ""),
+    )
+    return database

@@ -1,0 +1,234 @@
+"""Exchanges as they are read: lists by filter and page, one exchange with its state, the rows a worker needs."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from app.errors import InvalidItem, NotFound
+from app.filters import Term
+from app.store import database
+from app.store.database import execute, id_list, in_list
+from app.store.filtering import conditions
+from app.store.models import Kind, Step
+
+MAX_PAGE = 200
+
+_STATUS = (
+    f"CASE WHEN f.exchange_id IS NOT NULL THEN 'failed' WHEN p.step = {Step.EXTRACT} THEN 'accepted' "
+    f"WHEN p.step = {Step.LOG} THEN 'extracted' WHEN p.step = {Step.EVALUATE} THEN 'logged' ELSE 'evaluated' END"
+)
+_FROM = """FROM exchange e
+    LEFT JOIN log l ON l.exchange_id = e.id
+    LEFT JOIN pending p ON p.exchange_id = e.id
+    LEFT JOIN failure f ON f.exchange_id = e.id"""
+
+
+class ExchangeRow(NamedTuple):
+    """One exchange as lists show it. Fields of the log are null until the log step is done."""
+
+    id: int
+    request_id: str
+    #: accepted, extracted, logged, evaluated or failed.
+    state: str
+    kind: int
+    batch_id: str | None
+    batch_position: int | None
+    received_at: int
+    started_at: int | None
+    provider: str | None
+    path: str | None
+    method: str
+    status_code: int | None
+    latency_ms: float | None
+    ttft_ms: float | None
+    user_id: str | None
+    session_id: str | None
+    tags: str | None
+    shape: str | None
+    extraction: str | None
+    reason: str | None
+    model: str | None
+    response_model: str | None
+    finish_reason: str | None
+    prompt_preview: str | None
+    completion_preview: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+    flags: int | None
+
+
+_ROW = f"""e.id, e.request_id, {_STATUS}, e.kind,
+    (SELECT b.batch_id FROM batch b WHERE b.id = e.batch), e.batch_position, e.received_at, e.started_at,
+    coalesce(l.provider, e.provider), e.path, e.method, e.status_code, e.latency_ms, e.ttft_ms, e.user_id,
+    e.session_id, e.tags, l.shape, l.extraction, l.reason, l.model, l.response_model, l.finish_reason,
+    l.prompt_preview, l.completion_preview, l.prompt_tokens, l.completion_tokens, l.total_tokens, l.flags"""
+
+
+class StepState(NamedTuple):
+    """Where one step of an exchange stands."""
+
+    #: pending, done or failed.
+    state: str
+    at: int | None
+    attempts: int
+    error: str | None
+
+
+class Progress(NamedTuple):
+    """The three steps of an exchange; `traceback` is there when one failed."""
+
+    extract: StepState
+    log: StepState
+    eval: StepState
+    traceback: str | None
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.eval.state == "done" or any(s.state == "failed" for s in (self.extract, self.log, self.eval))
+
+
+class Subject(NamedTuple):
+    """What the steps need of an exchange beside its payload."""
+
+    id: int
+    project_id: int
+    kind: int
+    request_id: str
+    provider: str | None
+    path: str | None
+    status_code: int | None
+    latency_ms: float | None
+
+
+class Page(NamedTuple):
+    """A page of a list; `next_cursor` is None on the last one."""
+
+    rows: list[ExchangeRow]
+    next_cursor: int | None
+
+
+def page(
+    project_id: int,
+    *,
+    terms: Sequence[Term] = (),
+    since: int | None = None,
+    until: int | None = None,
+    limit: int = 50,
+    cursor: int | None = None,
+) -> Page:
+    """Return live and demo exchanges that match, newest first; `cursor` is the last page's `next_cursor`."""
+    where, params = _where(project_id, terms, since, until)
+    if cursor is not None:
+        where += " AND e.id < ?"
+        params.append(cursor)
+    with database.session():
+        rows = execute(f"SELECT {_ROW} {_FROM} WHERE {where} ORDER BY e.id DESC LIMIT ?", [*params, limit + 1])
+    found = [ExchangeRow(*row) for row in rows[:limit]]
+    return Page(found, found[-1].id if len(rows) > limit else None)
+
+
+def matching(
+    project_id: int, *, terms: Sequence[Term], since: int | None, until: int | None, below: int, limit: int
+) -> list[int]:
+    """Return ids of evaluated exchanges that match, newest first, starting below an id."""
+    where, params = _where(project_id, terms, since, until)
+    with database.session():
+        rows = execute(
+            f"""SELECT e.id {_FROM} WHERE {where} AND e.id < ? AND l.exchange_id IS NOT NULL
+                 ORDER BY e.id DESC LIMIT ?""",
+            [*params, below, limit],
+        )
+    return [row[0] for row in rows]
+
+
+def count(project_id: int, *, terms: Sequence[Term], since: int | None, until: int | None) -> int:
+    """Count the logged exchanges that match."""
+    where, params = _where(project_id, terms, since, until)
+    with database.session():
+        return int(execute(f"SELECT count(*) {_FROM} WHERE {where} AND l.exchange_id IS NOT NULL", params)[0][0])
+
+
+def matches(ids: Sequence[int], terms: Sequence[Term]) -> set[int]:
+    """Return those of the given exchanges that match; runs inside the caller's session."""
+    where, params = conditions(terms)
+    return {
+        row[0] for row in execute(f"SELECT e.id {_FROM} WHERE {in_list('e.id')} AND {where}", [id_list(ids), *params])
+    }
+
+
+def get(project_id: int, request_id: str) -> ExchangeRow:
+    """Return one exchange. Raises NotFound when the project has none of that id."""
+    with database.session():
+        rows = execute(f"SELECT {_ROW} {_FROM} WHERE e.project_id = ? AND e.request_id = ?", [project_id, request_id])
+    if not rows:
+        raise NotFound(f"no exchange {request_id[:255]}")
+    return ExchangeRow(*rows[0])
+
+
+def progress(exchange_id: int) -> Progress:
+    """Return where the steps of an exchange stand."""
+    carried = "extracted_at, extract_attempts, logged_at, log_attempts"
+    # One statement, so that a row which moves from one table to the next is seen exactly once.
+    sql = f"""SELECT 0, {carried}, step, attempts, NULL, last_error, NULL FROM pending WHERE exchange_id = ?
+        UNION ALL SELECT 1, {carried}, step, attempts, failed_at, reason, traceback FROM failure WHERE exchange_id = ?
+        UNION ALL SELECT 0, {carried}, {len(Step)}, evaluate_attempts, evaluated_at, NULL, NULL
+                    FROM finished WHERE exchange_id = ?"""
+    with database.session():
+        rows = execute(sql, [exchange_id] * 3)
+    if rows:
+        return _progress(_StateRow(*rows[0]))
+    raise NotFound(f"no state of exchange {exchange_id}")
+
+
+def subjects(ids: Sequence[int]) -> list[Subject]:
+    """Return what the steps need of a chunk of exchanges."""
+    columns = ", ".join(Subject._fields)
+    with database.session():
+        rows = execute(f"SELECT {columns} FROM exchange WHERE {in_list('id')} ORDER BY id", [id_list(ids)])
+    return [Subject(*row) for row in rows]
+
+
+def _where(project_id: int, terms: Sequence[Term], since: int | None, until: int | None) -> tuple[str, list[Any]]:
+    condition, params = conditions(terms)
+    where = f"e.project_id = ? AND e.kind IN ({Kind.LIVE}, {Kind.DEMO}) AND {condition}"
+    values: list[Any] = [project_id, *params]
+    for bound, operator in ((since, ">="), (until, "<")):
+        if bound is not None:
+            where += f" AND e.received_at {operator} ?"
+            values.append(bound)
+    return where, values
+
+
+class _StateRow(NamedTuple):
+    failed: int
+    extracted_at: int | None
+    extract_attempts: int | None
+    logged_at: int | None
+    log_attempts: int | None
+    #: The step that is pending or has failed; past the last one when all are done.
+    step: int
+    attempts: int
+    at: int | None
+    error: str | None
+    traceback: str | None
+
+
+def _progress(row: _StateRow) -> Progress:
+    done = [(row.extracted_at, row.extract_attempts), (row.logged_at, row.log_attempts), (row.at, row.attempts)]
+    states = []
+    for number, (done_at, tries) in enumerate(done):
+        if number < row.step:
+            states.append(StepState("done", done_at, tries or 0, None))
+        elif number == row.step:
+            states.append(StepState("failed" if row.failed else "pending", row.at, row.attempts, row.error))
+        else:
+            states.append(StepState("pending", None, 0, None))
+    return Progress(states[0], states[1], states[2], row.traceback)
+
+
+def check_limit(limit: int) -> int:
+    """Return a page size that is allowed. Raises InvalidItem when it is not."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidItem(f"limit: a whole number from 1 to {MAX_PAGE}", error_code="out_of_range", pointer="/limit")
+    return limit

@@ -1,0 +1,131 @@
+"""Projects and their API keys. A key is 256 random bits, kept only as SHA-256; it is shown once."""
+
+import hashlib
+import secrets
+from typing import NamedTuple
+
+from app.errors import InvalidItem, NotFound
+from app.store import database
+from app.store.models import ApiKey, AuditEntry, Project
+
+#: Each role includes the ones before.
+ROLES = ("viewer", "member", "admin", "owner")
+PREFIX = "sk-ingate-"
+DEFAULT_PROJECT = "default"
+
+
+class Identity(NamedTuple):
+    """Who a key speaks for."""
+
+    key_id: int
+    project_id: int
+    role: str
+
+    def reaches(self, role: str) -> bool:
+        """Whether this identity's role includes `role`."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class KeyInfo(NamedTuple):
+    """A key as it may be shown: never the key itself."""
+
+    id: int
+    name: str
+    prefix: str
+    role: str
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+
+
+def verify(token: str) -> Identity | None:
+    """Return who a key speaks for; None when it is unknown, revoked or expired."""
+    with database.session():
+        row = (
+            ApiKey.select()
+            .where(ApiKey.digest == _digest(token), ApiKey.revoked_at.is_null())
+            .where(ApiKey.expires_at.is_null() | (ApiKey.expires_at > database.now_sql()))
+            .first()
+        )
+    return None if row is None else Identity(row.id, row.project_id, row.role)
+
+
+def create(
+    *, name: str, role: str, actor: str, project_id: int | None = None, token: str | None = None
+) -> tuple[KeyInfo, str]:
+    """Make a key and return it with its text, which is not kept.
+
+    Raises InvalidItem for an unknown role.
+    """
+    if role not in ROLES:
+        raise InvalidItem(f"role: expected one of {', '.join(ROLES)}", error_code="wrong_type", pointer="/role")
+    token = token or PREFIX + secrets.token_urlsafe(32)
+    with database.transaction():
+        project_id = project_id or default_project()
+        now = database.now()
+        key = ApiKey.create(
+            project_id=project_id,
+            name=name,
+            prefix=token[: len(PREFIX) + 4],
+            digest=_digest(token),
+            role=role,
+            created_at=now,
+        )
+        _audit(project_id, actor, "key.created", key.id, now)
+    return _info(key), token
+
+
+def ensure(token: str) -> None:
+    """Make `token` an owner key of the default project unless it is one already (INGATE_BOOTSTRAP_KEY)."""
+    with database.transaction():
+        if not ApiKey.select().where(ApiKey.digest == _digest(token)).exists():
+            create(name="bootstrap", role="owner", actor="INGATE_BOOTSTRAP_KEY", token=token)
+
+
+def any_exist() -> bool:
+    """Whether a key was ever made: the first start makes the owner's."""
+    with database.session():
+        return bool(ApiKey.select().exists())
+
+
+def listed(project_id: int | None = None) -> list[KeyInfo]:
+    """Return a project's keys, newest first; of the default project when none is named."""
+    with database.session():
+        project_id = project_id or default_project()
+        query = ApiKey.select().where(ApiKey.project_id == project_id).order_by(ApiKey.id.desc())
+        return [_info(key) for key in query]
+
+
+def revoke(key_id: int, *, actor: str, project_id: int | None = None) -> None:
+    """Revoke a key at once. Raises NotFound when the project has no such key that is valid."""
+    with database.transaction():
+        project_id = project_id or default_project()
+        now = database.now()
+        changed = (
+            ApiKey.update(revoked_at=now)
+            .where(ApiKey.id == key_id, ApiKey.project_id == project_id, ApiKey.revoked_at.is_null())
+            .execute()
+        )
+        if not changed:
+            raise NotFound(f"no valid key {key_id}")
+        _audit(project_id, actor, "key.revoked", key_id, now)
+
+
+def default_project() -> int:
+    """Return the id of the project that a fresh Ingate has, making it at the first call."""
+    project = Project.get_or_none(Project.name == DEFAULT_PROJECT)
+    if project is None:
+        project = Project.create(name=DEFAULT_PROJECT, created_at=database.now())
+    return int(project.id)
+
+
+def _audit(project_id: int, actor: str, action: str, key_id: int, now: int) -> None:
+    AuditEntry.create(project_id=project_id, at=now, actor=actor, action=action, subject=f"key:{key_id}")
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _info(key: ApiKey) -> KeyInfo:
+    return KeyInfo(key.id, key.name, key.prefix, key.role, key.created_at, key.expires_at, key.revoked_at)

@@ -1,0 +1,304 @@
+"""The tables. Times are milliseconds since 1970 UTC, from the database's clock unless a client sent them.
+
+The hot tables (exchange, payload, pending, log, score, finished) have no foreign keys: their rows are written
+together in one transaction, and a constraint check on every row would cost more than the insert.
+"""
+
+from enum import IntEnum
+
+import peewee as pw
+
+db = pw.DatabaseProxy()
+
+
+class Kind(IntEnum):
+    """Why an exchange is here; only live ones count in lists and usage unless asked for."""
+
+    LIVE = 0
+    DEMO = 1
+
+
+class Step(IntEnum):
+    """What an unfinished exchange waits for."""
+
+    EXTRACT = 0
+    LOG = 1
+    EVALUATE = 2
+
+
+class Flag(IntEnum):
+    """Bits of log.flags."""
+
+    STREAMED = 1
+    TRUNCATED = 2
+    ERROR = 4
+    REFUSAL = 8
+    TOOLS = 16
+
+
+class Base(pw.Model):
+    class Meta:
+        database = db
+        legacy_table_names = False
+
+
+class Project(Base):
+    id = pw.AutoField()
+    name = pw.TextField(unique=True)
+    created_at = pw.BigIntegerField()
+
+
+class ApiKey(Base):
+    id = pw.AutoField()
+    project_id = pw.IntegerField(index=True)
+    name = pw.TextField()
+    #: First characters of the key, to tell keys apart.
+    prefix = pw.TextField()
+    #: SHA-256 of the key: a random 256-bit key needs no slower hash.
+    digest = pw.BlobField(unique=True)
+    role = pw.TextField()
+    created_at = pw.BigIntegerField()
+    expires_at = pw.BigIntegerField(null=True)
+    revoked_at = pw.BigIntegerField(null=True)
+
+
+class AuditEntry(Base):
+    id = pw.AutoField()
+    project_id = pw.IntegerField(index=True)
+    at = pw.BigIntegerField()
+    #: Who did it: `key:<id>` or `cli`.
+    actor = pw.TextField()
+    #: What was done, e.g. `key.created`.
+    action = pw.TextField()
+    #: To what, e.g. `key:12`.
+    subject = pw.TextField()
+
+
+class Batch(Base):
+    id = pw.BigAutoField()
+    project_id = pw.IntegerField()
+    batch_id = pw.TextField(unique=True)
+    received_at = pw.BigIntegerField()
+    #: Items sent, refused ones included.
+    size = pw.IntegerField()
+
+    class Meta:
+        indexes = ((("project_id", "id"), False),)
+
+
+class Rejection(Base):
+    """A refused item of a batch."""
+
+    batch = pw.BigIntegerField()
+    position = pw.IntegerField()
+    request_id = pw.TextField(null=True)
+    error_code = pw.TextField()
+    detail = pw.TextField()
+    pointer = pw.TextField(null=True)
+
+    class Meta:
+        primary_key = pw.CompositeKey("batch", "position")
+
+
+class Duplicate(Base):
+    """An item of a batch that had been accepted before, by another call or earlier in the same one."""
+
+    batch = pw.BigIntegerField()
+    position = pw.IntegerField()
+    exchange_id = pw.BigIntegerField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("batch", "position")
+
+
+class Exchange(Base):
+    """What was accepted; never updated."""
+
+    id = pw.BigAutoField()
+    project_id = pw.IntegerField()
+    request_id = pw.TextField()
+    #: BLAKE2b-128 of the item's bytes as received: tells a replay from a conflict.
+    digest = pw.BlobField()
+    batch = pw.BigIntegerField(null=True)
+    batch_position = pw.IntegerField(null=True)
+    key_id = pw.IntegerField(null=True)
+    kind = pw.SmallIntegerField()
+    received_at = pw.BigIntegerField()
+    started_at = pw.BigIntegerField(null=True)
+    provider = pw.TextField(null=True)
+    path = pw.TextField(null=True)
+    method = pw.TextField()
+    status_code = pw.SmallIntegerField(null=True)
+    latency_ms = pw.DoubleField(null=True)
+    ttft_ms = pw.DoubleField(null=True)
+    user_id = pw.TextField(null=True)
+    session_id = pw.TextField(null=True)
+    #: JSON object of the client's other tags.
+    tags = pw.TextField(null=True)
+
+    class Meta:
+        indexes = (
+            (("project_id", "request_id"), True),
+            (("project_id", "received_at"), False),
+            (("batch", "batch_position"), False),
+        )
+
+
+class Payload(Base):
+    """The item's bytes as received, compressed; read one at a time, never by lists."""
+
+    exchange_id = pw.BigIntegerField(primary_key=True)
+    codec = pw.SmallIntegerField()
+    data = pw.BlobField()
+
+
+class Pending(Base):
+    """The state of an unfinished exchange; its row goes at the end, so the table is as small as the backlog."""
+
+    exchange_id = pw.BigIntegerField(primary_key=True)
+    step = pw.SmallIntegerField()
+    #: Tries of this step so far, counted before the work so that a killed worker counts.
+    attempts = pw.SmallIntegerField()
+    #: When the sweep sends it again.
+    due_at = pw.BigIntegerField(index=True)
+    #: Until then nobody else may claim it.
+    leased_until = pw.BigIntegerField()
+    last_error = pw.TextField(null=True)
+    extracted_at = pw.BigIntegerField(null=True)
+    extract_attempts = pw.SmallIntegerField(null=True)
+    logged_at = pw.BigIntegerField(null=True)
+    log_attempts = pw.SmallIntegerField(null=True)
+
+
+class Failure(Base):
+    """An exchange whose step could not run; a retry turns it into a pending row again."""
+
+    exchange_id = pw.BigIntegerField(primary_key=True)
+    project_id = pw.IntegerField(index=True)
+    step = pw.SmallIntegerField()
+    attempts = pw.SmallIntegerField()
+    failed_at = pw.BigIntegerField()
+    #: Class of the exception, and its message in a sentence.
+    error = pw.TextField()
+    reason = pw.TextField()
+    traceback = pw.TextField(null=True)
+    extracted_at = pw.BigIntegerField(null=True)
+    extract_attempts = pw.SmallIntegerField(null=True)
+    logged_at = pw.BigIntegerField(null=True)
+    log_attempts = pw.SmallIntegerField(null=True)
+
+
+class Finished(Base):
+    """When each step of an evaluated exchange was done, and at which attempt."""
+
+    exchange_id = pw.BigIntegerField(primary_key=True)
+    extracted_at = pw.BigIntegerField(null=True)
+    extract_attempts = pw.SmallIntegerField(null=True)
+    logged_at = pw.BigIntegerField(null=True)
+    log_attempts = pw.SmallIntegerField(null=True)
+    evaluated_at = pw.BigIntegerField()
+    evaluate_attempts = pw.SmallIntegerField()
+
+
+class Log(Base):
+    """What extraction found, as lists and filters need it; inserted once. Full texts are read from the payload."""
+
+    exchange_id = pw.BigIntegerField(primary_key=True)
+    project_id = pw.IntegerField()
+    shape = pw.TextField(null=True)
+    #: extracted, fallback, mixed or none; with `reason` where something could not be read.
+    extraction = pw.TextField()
+    reason = pw.TextField(null=True)
+    provider = pw.TextField(null=True)
+    model = pw.TextField(null=True)
+    response_model = pw.TextField(null=True)
+    finish_reason = pw.TextField(null=True)
+    prompt_preview = pw.TextField(null=True)
+    completion_preview = pw.TextField(null=True)
+    prompt_tokens = pw.BigIntegerField(null=True)
+    completion_tokens = pw.BigIntegerField(null=True)
+    total_tokens = pw.BigIntegerField(null=True)
+    flags = pw.IntegerField()
+
+    class Meta:
+        indexes = (
+            (("project_id", "model", "exchange_id"), False),
+            (("project_id", "provider", "exchange_id"), False),
+        )
+
+
+class Evaluator(Base):
+    id = pw.AutoField()
+    project_id = pw.IntegerField()
+    name = pw.TextField()
+    type = pw.TextField()
+    enabled = pw.BooleanField()
+    sample_rate = pw.DoubleField()
+    filter_query = pw.TextField()
+    #: The version that scores now; its config is in evaluator_version.
+    version = pw.IntegerField()
+    created_at = pw.BigIntegerField()
+    updated_at = pw.BigIntegerField()
+    deleted_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = ((("project_id", "deleted_at"), False),)
+
+
+class EvaluatorVersion(Base):
+    """What an evaluator checked at one version; old scores keep theirs."""
+
+    evaluator_id = pw.IntegerField()
+    version = pw.IntegerField()
+    #: JSON object, valid for the evaluator's type.
+    config = pw.TextField()
+    #: Scores from here on pass.
+    threshold = pw.DoubleField()
+    created_at = pw.BigIntegerField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("evaluator_id", "version")
+
+
+class Score(Base):
+    exchange_id = pw.BigIntegerField()
+    evaluator_id = pw.IntegerField()
+    version = pw.IntegerField()
+    #: 0.0 to 1.0; null when the evaluator could not score, and then `error` says why.
+    score = pw.DoubleField(null=True)
+    passed = pw.BooleanField(null=True)
+    explanation = pw.TextField(null=True)
+    error = pw.TextField(null=True)
+    at = pw.BigIntegerField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("exchange_id", "evaluator_id", "version")
+        indexes = ((("evaluator_id", "exchange_id"), False),)
+        without_rowid = True
+
+
+class EvalRun(Base):
+    """Scoring of history by one evaluator version; `cursor` is the last exchange looked at, newest first."""
+
+    id = pw.AutoField()
+    project_id = pw.IntegerField()
+    evaluator_id = pw.IntegerField()
+    version = pw.IntegerField()
+    query = pw.TextField()
+    since = pw.BigIntegerField(null=True)
+    until = pw.BigIntegerField(null=True)
+    state = pw.TextField()
+    total = pw.IntegerField()
+    scored = pw.IntegerField()
+    failed = pw.IntegerField()
+    cursor = pw.BigIntegerField()
+    created_at = pw.BigIntegerField()
+    finished_at = pw.BigIntegerField(null=True)
+    #: When the sweep sends it again.
+    due_at = pw.BigIntegerField(null=True)
+
+
+ALL = (
+    Project, ApiKey, AuditEntry, Batch, Rejection, Duplicate, Exchange, Payload, Pending, Failure, Finished, Log,
+    Evaluator, EvaluatorVersion, Score, EvalRun,
+)  # fmt: skip

@@ -1,0 +1,117 @@
+"""The state of unfinished exchanges: claim, move on, try later, give up, find what stands still.
+
+Every function is one conditional statement (or one transaction of them) and believes the rows that it returns, so
+that a message delivered twice, late or out of order does nothing.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from app.store import bulk, database
+from app.store.database import execute, id_list, in_list, now_sql
+from app.store.models import Finished, Step
+
+#: How long a claimed exchange belongs to its worker; also how soon the sweep finds one whose message got lost.
+LEASE_MS = 30_000
+MAX_ATTEMPTS = 5
+#: Wait before the next try, by attempts so far.
+BACKOFF_MS = (1_000, 5_000, 15_000, 30_000)
+
+
+class Claimed(NamedTuple):
+    exchange_id: int
+    attempts: int
+
+
+class Due(NamedTuple):
+    exchange_id: int
+    step: Step
+    attempts: int
+
+
+def claim(ids: Sequence[int], step: Step) -> list[Claimed]:
+    """Make unfinished exchanges mine for LEASE_MS; committed before the work, so that a killed worker is counted."""
+    with database.transaction():
+        rows = execute(
+            f"""UPDATE pending SET attempts = attempts + 1, leased_until = {_now()} + {LEASE_MS},
+                       due_at = {_now()} + {LEASE_MS}
+                 WHERE {in_list("exchange_id")} AND step = ? AND leased_until <= {_now()}
+             RETURNING exchange_id, attempts""",
+            [id_list(ids), step],
+        )
+    return sorted(Claimed(*row) for row in rows)
+
+
+def advance(ids: Sequence[int], step: Step) -> list[int]:
+    """Move claimed exchanges past `step`, inside the caller's transaction; return those that really moved."""
+    done = step.name.lower()
+    at = {Step.EXTRACT: "extracted_at", Step.LOG: "logged_at"}[step]
+    rows = execute(
+        f"""UPDATE pending SET step = ?, attempts = 0, leased_until = 0, due_at = {_now()} + {LEASE_MS},
+                   last_error = NULL, {at} = {_now()}, {done}_attempts = attempts
+             WHERE {in_list("exchange_id")} AND step = ?
+         RETURNING exchange_id""",
+        [step + 1, id_list(ids), step],
+    )
+    return sorted(row[0] for row in rows)
+
+
+def finish(ids: Sequence[int]) -> list[int]:
+    """End the last step of claimed exchanges, inside the caller's transaction; return those that really ended."""
+    rows = execute(
+        f"""DELETE FROM pending WHERE {in_list("exchange_id")} AND step = ?
+         RETURNING exchange_id, extracted_at, extract_attempts, logged_at, log_attempts, attempts""",
+        [id_list(ids), Step.EVALUATE],
+    )
+    at = database.now()
+    bulk.insert(
+        Finished,
+        (
+            "exchange_id",
+            "extracted_at",
+            "extract_attempts",
+            "logged_at",
+            "log_attempts",
+            "evaluate_attempts",
+            "evaluated_at",
+        ),
+        [(*row, at) for row in rows],
+        ignore=True,
+    )
+    return sorted(row[0] for row in rows)
+
+
+def try_later(exchange_id: int, step: Step, attempts: int, error: str) -> None:
+    """Give a claimed exchange back, to be sent again after a backoff."""
+    wait = BACKOFF_MS[min(attempts, len(BACKOFF_MS)) - 1]
+    with database.transaction():
+        execute(
+            f"""UPDATE pending SET leased_until = {_now()} + {wait}, due_at = {_now()} + {wait}, last_error = ?
+                 WHERE exchange_id = ? AND step = ?""",
+            [error, exchange_id, step],
+        )
+
+
+def take_due(limit: int) -> list[Due]:
+    """Take what stands still, oldest first, and put off its next turn by LEASE_MS; two sweeps never take the same."""
+    lock = "" if database.is_sqlite() else "FOR UPDATE SKIP LOCKED"
+    with database.transaction():
+        rows = execute(
+            f"""UPDATE pending SET due_at = {_now()} + {LEASE_MS}
+                 WHERE exchange_id IN (SELECT exchange_id FROM pending WHERE due_at <= {_now()}
+                                        ORDER BY due_at LIMIT ? {lock})
+             RETURNING exchange_id, step, attempts""",
+            [limit],
+        )
+    return sorted(Due(row[0], Step(row[1]), row[2]) for row in rows)
+
+
+def oldest_due() -> int | None:
+    """How long the longest waiting exchange has been overdue, in milliseconds; None when nothing is."""
+    with database.session():
+        row = execute(f"SELECT {_now()} - min(due_at) FROM pending WHERE due_at <= {_now()}")[0]
+    return None if row[0] is None else int(row[0])
+
+
+def _now() -> str:
+    return str(now_sql().sql)

@@ -1,0 +1,75 @@
+"""Scores: at most one per exchange, evaluator and version, however often an exchange is delivered."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from app.store import bulk, database
+from app.store.database import execute
+from app.store.models import Score
+
+
+class ScoreRow(NamedTuple):
+    """One score; `score` is null and `error` says why when the evaluator could not score."""
+
+    exchange_id: int
+    evaluator_id: int
+    version: int
+    score: float | None
+    passed: bool | None
+    explanation: str | None
+    error: str | None
+
+    @classmethod
+    def unscored(cls, exchange_id: int, evaluator_id: int, version: int, error: str) -> "ScoreRow":
+        """A row that says why there is no score."""
+        return cls(exchange_id, evaluator_id, version, None, None, None, error[:500])
+
+
+class ScoreView(NamedTuple):
+    """A score as it is read: with the names of things."""
+
+    request_id: str
+    exchange_id: int
+    evaluator: str
+    version: int
+    score: float | None
+    passed: bool | None
+    explanation: str | None
+    error: str | None
+    at: int
+
+
+_VIEW = """SELECT e.request_id, s.exchange_id, v.name, s.version, s.score, s.passed, s.explanation, s.error, s.at
+             FROM score s JOIN evaluator v ON v.id = s.evaluator_id JOIN exchange e ON e.id = s.exchange_id"""
+
+
+def insert(rows: Sequence[ScoreRow], now: int) -> None:
+    """Insert scores inside the caller's transaction; one that is there already stays as it is."""
+    bulk.insert(Score, (*ScoreRow._fields, "at"), [(*row, now) for row in rows], ignore=True)
+
+
+def of_exchange(exchange_id: int) -> list[ScoreView]:
+    """Return an exchange's scores, all versions, oldest evaluator first."""
+    with database.session():
+        rows = execute(f"{_VIEW} WHERE s.exchange_id = ? ORDER BY s.evaluator_id, s.version", [exchange_id])
+    return [_view(row) for row in rows]
+
+
+def of_evaluator(
+    evaluator_id: int, *, limit: int = 50, cursor: int | None = None
+) -> tuple[list[ScoreView], int | None]:
+    """Return an evaluator's scores, newest exchange first, and the cursor of the next page."""
+    below = "" if cursor is None else "AND s.exchange_id < ?"
+    params = [evaluator_id, *([] if cursor is None else [cursor]), limit + 1]
+    with database.session():
+        rows = execute(
+            f"{_VIEW} WHERE s.evaluator_id = ? {below} ORDER BY s.exchange_id DESC, s.version DESC LIMIT ?",
+            params,
+        )
+    found = [_view(row) for row in rows[:limit]]
+    return found, found[-1].exchange_id if len(rows) > limit else None
+
+
+def _view(row: tuple[object, ...]) -> ScoreView:
+    view = ScoreView(*row)  # type: ignore[arg-type]  # the columns of _VIEW, in order
+    return view._replace(passed=None if view.passed is None else bool(view.passed))
