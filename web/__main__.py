@@ -1,0 +1,5 @@
+"""`python -m web` is `ingate`."""
+
+from web.cli import main
+
+main()

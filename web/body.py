@@ -1,0 +1,100 @@
+"""Reading a request body: media type, content encoding, and the size limit before and after decompression."""
+
+import io
+import zlib
+
+import zstandard
+from quart import request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.errors import InvalidRequest, TooLarge, Unsupported
+
+#: Windows beyond this are refused: a decompressor allocates its window before it gives a byte.
+_MAX_ZSTD_WINDOW = 1 << 27
+
+
+async def read_json_body(max_bytes: int) -> bytes:
+    """Return the decompressed body of a JSON request.
+
+    Raises Unsupported, TooLarge (naming the limit) or InvalidRequest.
+    """
+    _check_media_type()
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in _DECODERS:
+        raise Unsupported(
+            f"Content-Encoding {encoding[:80]!r} is not taken; send gzip, zstd or none",
+            error_code="unsupported_encoding",
+        )
+    try:
+        body = bytes(await request.get_data(cache=False, as_text=False))  # type: ignore[arg-type]  # as_text is False
+    except RequestEntityTooLarge:
+        raise _too_large(max_bytes) from None
+    declared = request.content_length
+    if declared is not None and len(body) < declared:
+        raise InvalidRequest(f"the body ends after {len(body)} of {declared} bytes", error_code="truncated_body")
+    decoded = _DECODERS[encoding](body, max_bytes)
+    if len(decoded) > max_bytes:
+        raise _too_large(max_bytes)
+    return decoded
+
+
+def _check_media_type() -> None:
+    mimetype = request.mimetype or ""
+    if mimetype != "application/json" and not (mimetype.startswith("application/") and mimetype.endswith("+json")):
+        raise Unsupported(f"Content-Type {mimetype[:80]!r} is not taken; send application/json")
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise Unsupported(f"charset {charset[:40]!r} is not taken; JSON is UTF-8")
+
+
+def _identity(body: bytes, max_bytes: int) -> bytes:  # noqa: ARG001 - the decoders' common form
+    return body
+
+
+def _gzip(body: bytes, max_bytes: int) -> bytes:
+    decompressor = zlib.decompressobj(wbits=31)
+    try:
+        decoded = decompressor.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise _bad_encoding(f"not gzip: {error}") from None
+    if len(decoded) <= max_bytes and (not decompressor.eof or decompressor.unused_data):
+        raise _bad_encoding("the gzip stream is cut off" if not decompressor.eof else "data after the gzip stream")
+    return decoded
+
+
+def _zstd(body: bytes, max_bytes: int) -> bytes:
+    source = io.BytesIO(body)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW)
+    try:
+        expected = zstandard.frame_content_size(body)
+        with decompressor.stream_reader(source, read_across_frames=False, read_size=65536) as reader:
+            decoded: bytes = reader.read(max_bytes + 1)
+    except zstandard.ZstdError as error:
+        raise _bad_encoding(f"not zstd: {error}") from None
+    if len(decoded) <= max_bytes:
+        _check_zstd_end(body, decoded, expected)
+    return decoded
+
+
+def _check_zstd_end(body: bytes, decoded: bytes, expected: int) -> None:
+    """The stream reader is silent about a cut frame and about what follows it; a second, bounded pass is not."""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW).decompressobj()
+    decompressor.decompress(body)
+    if not decompressor.eof or expected not in (-1, len(decoded)):
+        raise _bad_encoding("the zstd frame is cut off")
+    if decompressor.unused_data:
+        raise _bad_encoding("data after the zstd frame")
+
+
+def _bad_encoding(detail: str) -> InvalidRequest:
+    return InvalidRequest(detail, error_code="bad_encoding")
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(
+        f"a request takes at most {max_bytes} bytes after decompression (INGATE_MAX_REQUEST_BYTES)",
+        error_code="request_too_large",
+    )
+
+
+_DECODERS = {"identity": _identity, "": _identity, "gzip": _gzip, "zstd": _zstd}

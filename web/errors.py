@@ -1,0 +1,112 @@
+"""One shape for every error (RFC 9457) and the one table from our errors to HTTP."""
+
+from typing import Any
+
+import msgspec
+import structlog
+from quart import Quart, Response, request
+from werkzeug.exceptions import HTTPException
+
+from app import errors
+from app.errors import IngateError
+
+log = structlog.get_logger()
+
+PROBLEM = "application/problem+json"
+#: Nothing of a caller's input is echoed beyond this.
+MAX_ECHO_CHARS = 400
+RETRY_AFTER_S = 1
+
+STATUS: dict[type[IngateError], int] = {
+    errors.InvalidRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.Unsupported: 415,
+    errors.InvalidItem: 422,
+    errors.StoreUnavailable: 503,
+}
+TITLES = {
+    400: "The request cannot be read",
+    401: "A valid API key is needed",
+    403: "The key's role does not reach",
+    404: "Not found",
+    405: "Method not allowed",
+    408: "The request came too slowly",
+    409: "In conflict with what is stored",
+    413: "Too large",
+    415: "Not a supported media type or encoding",
+    422: "Not what is taken",
+    500: "Internal error",
+    503: "Temporarily unavailable",
+}
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    retryable: bool = False,
+    headers: dict[str, str] | None = None,
+    **more: Any,
+) -> Response:
+    """Return an error answer; `more` are further members of the problem object."""
+    detail = detail if len(detail) <= MAX_ECHO_CHARS else detail[: MAX_ECHO_CHARS - 1] + "…"
+    body = {
+        "type": f"urn:ingate:problem:{code}",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        "error": detail,
+        "error_code": code,
+        "retryable": retryable,
+        **more,
+    }
+    answer = Response(msgspec.json.encode(body), status, headers=headers, mimetype=PROBLEM)
+    if retryable:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+def answer(error: IngateError, **more: Any) -> Response:
+    """Return the HTTP answer to one of our errors."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="ingate"'
+    if status == 415:
+        headers["Accept-Encoding"] = "gzip, zstd"
+    if error.pointer is not None and status in (400, 409, 413, 422):
+        more.setdefault("errors", [entry(error)])
+    return problem(status, error.code, error.detail, retryable=error.retryable, headers=headers, **more)
+
+
+def entry(error: IngateError, index: int = 0) -> dict[str, Any]:
+    """Return one member of `errors`: which item, where in it, and why."""
+    return {"index": index, "pointer": error.pointer or "", "error_code": error.code, "detail": error.detail}
+
+
+def register(app: Quart) -> None:
+    """Answer every error of the app in the one shape."""
+
+    @app.errorhandler(IngateError)
+    async def ingate_error(error: IngateError) -> Response:
+        if error.retryable:
+            log.warning("request_failed", error_code=error.code, path=request.path, cause=repr(error.__cause__))
+        return answer(error)
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        code = (error.name or "error").lower().replace(" ", "_")
+        headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if status == 405 else {}  # type: ignore[attr-defined]  # MethodNotAllowed has it
+        return problem(status, code, TITLES.get(status, error.name or ""), retryable=status == 408, headers=headers)
+
+    @app.errorhandler(Exception)
+    async def unexpected(error: Exception) -> Response:
+        log.error("request_crashed", path=request.path, exc_info=error)
+        return problem(500, "internal_error", "something went wrong on our side; it has been logged")

@@ -1,0 +1,250 @@
+"""The doors: POST /api/v1/ingest and /api/v1/ingest/batch. Read, commit, answer 202; the receipt tells the rest."""
+
+import asyncio
+import time
+from typing import Any, Literal
+
+import msgspec
+from quart import Blueprint, Response, current_app, request
+
+from app import intake
+from app.errors import IngateError, InvalidItem, InvalidRequest
+from app.exchange import Item
+from app.intake import Accepted, Defaults, Limits, Refused
+from app.settings import Settings
+from app.store import exchanges
+from app.store.accept import Outcome, Receipt, Submission, Writer
+from app.store.exchanges import ExchangeRow, Progress, StepState
+from app.store.keys import Identity
+from app.store.models import Kind
+from web import errors
+from web.body import read_json_body
+from web.query import shown
+from web.routing import Parameter, json_answer, operation
+from web.threads import in_thread
+
+routes = Blueprint("ingest", __name__)
+
+#: Bodies from here on are read off the event loop: they take milliseconds.
+_LARGE_BYTES = 256 * 1024
+_MAX_HEADER_CHARS = 256
+MAX_WAIT_S = 30.0
+
+
+class IngestAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A single exchange is committed."""
+
+    request_id: str
+    status: Literal["accepted"]
+    duplicate: bool = False
+
+
+class ItemError(msgspec.Struct, kw_only=True):
+    """Why an item is refused, and where in it."""
+
+    error_code: str
+    detail: str
+    pointer: str | None = None
+
+
+class ItemAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What became of one item of a batch."""
+
+    index: int
+    accepted: bool
+    request_id: str | None = None
+    duplicate: bool = False
+    error: ItemError | None = None
+
+
+class BatchAnswer(msgspec.Struct, kw_only=True):
+    """What became of a batch."""
+
+    batch_id: str
+    accepted: int
+    rejected: int
+    items: list[ItemAnswer]
+
+
+class BatchBody(msgspec.Struct, kw_only=True):
+    """A batch as sent."""
+
+    exchanges: list[Item]
+
+
+class StepAnswer(msgspec.Struct, kw_only=True):
+    """Where one step of an exchange stands."""
+
+    state: Literal["pending", "done", "failed"]
+    at: str | None
+    attempts: int
+    error: str | None
+
+
+class ReceiptAnswer(msgspec.Struct, kw_only=True):
+    """Where an exchange stands."""
+
+    request_id: str
+    status: Literal["accepted", "extracted", "logged", "evaluated", "failed"]
+    batch_id: str | None
+    batch_index: int | None
+    received_at: str
+    steps: dict[Literal["extract", "log", "eval"], StepAnswer]
+
+
+@operation(
+    routes,
+    "POST",
+    "/api/v1/ingest",
+    role="member",
+    summary="Ingest one exchange",
+    takes=Item,
+    status=202,
+    gives=IngestAnswer,
+)
+async def ingest(identity: Identity) -> Response:
+    """Accept one exchange; its errors are the request's."""
+    settings: Settings = current_app.config["SETTINGS"]
+    body = await read_json_body(settings.max_request_bytes)
+    entry = await _read(intake.read_single, body, settings)
+    receipt = await _commit(identity, [entry], batch=False)
+    outcome = receipt.outcomes[0]
+    if outcome.error is not None:
+        raise outcome.error
+    return json_answer(
+        IngestAnswer(request_id=outcome.request_id or "", status="accepted", duplicate=outcome.duplicate), 202
+    )
+
+
+@operation(
+    routes,
+    "POST",
+    "/api/v1/ingest/batch",
+    role="member",
+    summary="Ingest up to 1,000 exchanges; one bad item never fails its neighbours",
+    takes=BatchBody,
+    status=202,
+    gives=BatchAnswer,
+)
+async def ingest_batch(identity: Identity) -> Response:
+    """Accept a batch, item by item; 422 only when every item is refused."""
+    settings: Settings = current_app.config["SETTINGS"]
+    body = await read_json_body(settings.max_request_bytes)
+    entries = await _read(intake.read_batch, body, settings)
+    receipt = await _commit(identity, entries, batch=True)
+    rejected = sum(outcome.error is not None for outcome in receipt.outcomes)
+    batch = BatchAnswer(
+        batch_id=receipt.batch_id or "",
+        accepted=len(receipt.outcomes) - rejected,
+        rejected=rejected,
+        items=[_item(outcome) for outcome in receipt.outcomes],
+    )
+    if batch.accepted:
+        return json_answer(batch, 202)
+    members: dict[str, Any] = msgspec.to_builtins(batch)
+    places = [errors.entry(o.error, o.position) for o in receipt.outcomes if o.error is not None]
+    return errors.problem(422, "all_items_refused", f"all {rejected} items are refused", errors=places, **members)
+
+
+@operation(
+    routes,
+    "GET",
+    "/api/v1/ingest/<request_id>",
+    role="viewer",
+    summary="The receipt: where an exchange stands",
+    gives=ReceiptAnswer,
+    query=(Parameter("wait", "seconds, at most 30: answer as soon as the exchange is final"),),
+)
+async def receipt(identity: Identity, request_id: str) -> Response:
+    """Answer where an exchange stands, at once or when it is final."""
+    deadline = time.monotonic() + _wait_s()
+    pause = 0.01
+    while True:
+        row, progress = await in_thread(_state, identity.project_id, request_id)
+        if progress.final or time.monotonic() >= deadline:
+            return json_answer(receipt_answer(row, progress))
+        await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(pause * 1.5, 0.25)
+
+
+def receipt_answer(row: ExchangeRow, progress: Progress) -> ReceiptAnswer:
+    """Return the receipt of an exchange."""
+    return ReceiptAnswer(
+        request_id=row.request_id,
+        status=row.state,  # type: ignore[arg-type]  # the store's states are these
+        batch_id=row.batch_id,
+        batch_index=row.batch_position,
+        received_at=shown(row.received_at) or "",
+        steps=steps_answer(progress),
+    )
+
+
+def steps_answer(progress: Progress) -> dict[Literal["extract", "log", "eval"], StepAnswer]:
+    """Return the three steps."""
+    return {"extract": _step(progress.extract), "log": _step(progress.log), "eval": _step(progress.eval)}
+
+
+def _state(project_id: int, request_id: str) -> tuple[ExchangeRow, Progress]:
+    progress_id = exchanges.get(project_id, request_id).id
+    progress = exchanges.progress(progress_id)
+    # Read after the steps, so that the status is never behind them.
+    return exchanges.get(project_id, request_id), progress
+
+
+def _step(state: StepState) -> StepAnswer:
+    return StepAnswer(
+        state=state.state,  # type: ignore[arg-type]  # the store's states are these
+        at=shown(state.at),
+        attempts=state.attempts,
+        error=state.error,
+    )
+
+
+async def _read(reader: Any, body: bytes, settings: Settings) -> Any:
+    limits = Limits(item_bytes=settings.max_item_bytes, batch_items=settings.max_batch_items)
+    defaults = Defaults(
+        user_id=_header("X-Ingate-User-Id"),
+        session_id=_header("X-Ingate-Session-Id"),
+        idempotency_key=_header("Idempotency-Key"),
+    )
+    if len(body) < _LARGE_BYTES:
+        return reader(body, limits, defaults)
+    return await in_thread(reader, body, limits, defaults)
+
+
+async def _commit(identity: Identity, entries: list[Accepted | Refused], *, batch: bool) -> Receipt:
+    writer: Writer = current_app.config["WRITER"]
+    submission = Submission(identity.project_id, identity.key_id, Kind.LIVE, entries, batch)
+    return await asyncio.wrap_future(writer.submit(submission))
+
+
+def _item(outcome: Outcome) -> ItemAnswer:
+    return ItemAnswer(
+        index=outcome.position,
+        accepted=outcome.error is None,
+        request_id=outcome.request_id,
+        duplicate=outcome.duplicate,
+        error=None if outcome.error is None else _item_error(outcome.error),
+    )
+
+
+def _item_error(error: IngateError) -> ItemError:
+    return ItemError(error_code=error.code, detail=error.detail[: errors.MAX_ECHO_CHARS], pointer=error.pointer)
+
+
+def _header(name: str) -> str | None:
+    value = request.headers.get(name)
+    if value is not None and not 1 <= len(value) <= _MAX_HEADER_CHARS:
+        raise InvalidRequest(f"{name}: 1 to {_MAX_HEADER_CHARS} characters", error_code="invalid_header")
+    return value
+
+
+def _wait_s() -> float:
+    text = request.args.get("wait", "0")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MAX_WAIT_S:
+        raise InvalidItem(f"wait: seconds from 0 to {MAX_WAIT_S:g}", error_code="out_of_range", pointer="/wait")
+    return seconds

@@ -1,0 +1,108 @@
+"""How a route of the API is declared: method, path, role, and what it takes and gives, all in one place.
+
+The declaration checks the key and the query string, calls the handler, and is what /openapi.json is made of.
+"""
+
+import difflib
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+
+import msgspec
+from quart import Blueprint, Response, request
+
+from app.errors import InvalidItem
+from app.store.keys import Identity
+from web.auth import identify
+
+P = ParamSpec("P")
+Handler = Callable[Concatenate[Identity, P], Awaitable[Response]]
+
+
+class Parameter(NamedTuple):
+    """A parameter of the query string."""
+
+    name: str
+    about: str
+
+
+class Operation(NamedTuple):
+    """One route of the API, as declared."""
+
+    method: str
+    path: str
+    role: str
+    summary: str
+    #: Type of the JSON body; None when there is none.
+    takes: Any
+    #: Status and type of the JSON answer.
+    status: int
+    gives: Any
+    query: tuple[Parameter, ...]
+
+
+OPERATIONS: list[Operation] = []
+
+LIMIT = Parameter("limit", "rows of a page, 1 to 200; default 50")
+CURSOR = Parameter("cursor", "`next_cursor` of the page before")
+
+
+def operation(
+    blueprint: Blueprint,
+    method: str,
+    path: str,
+    *,
+    role: str,
+    summary: str,
+    gives: Any = None,
+    takes: Any = None,
+    status: int = 200,
+    query: tuple[Parameter, ...] = (),
+) -> Callable[[Handler[P]], Handler[P]]:
+    """Declare a route of the API; its handler is given who calls."""
+    OPERATIONS.append(Operation(method, path, role, summary, takes, status, gives, query))
+    known = {parameter.name for parameter in query}
+
+    def declare(handler: Handler[P]) -> Handler[P]:
+        @functools.wraps(handler)
+        async def checked(*args: P.args, **kwargs: P.kwargs) -> Response:
+            identity = await identify(role)
+            _refuse_unknown(known)
+            return await handler(identity, *args, **kwargs)
+
+        checked.role = role  # type: ignore[attr-defined]  # read by the test that holds every route to a role
+        blueprint.add_url_rule(path, endpoint=handler.__name__, view_func=checked, methods=[method])
+        return handler
+
+    return declare
+
+
+def public(
+    blueprint: Blueprint, path: str
+) -> Callable[[Callable[P, Awaitable[Response]]], Callable[P, Awaitable[Response]]]:
+    """Declare a route that asks for no key, on purpose."""
+
+    def declare(handler: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
+        handler.role = "public"  # type: ignore[attr-defined]  # read by the test that holds every route to a role
+        blueprint.add_url_rule(path, endpoint=handler.__name__, view_func=handler, methods=["GET"])
+        return handler
+
+    return declare
+
+
+def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return an object as JSON."""
+    return Response(msgspec.json.encode(body), status, headers=headers, mimetype="application/json")
+
+
+def _refuse_unknown(known: set[str]) -> None:
+    """A misspelt filter that is ignored would silently show everything."""
+    for name in request.args:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f": did you mean {close[0]!r}?" if close else ""
+            raise InvalidItem(
+                f"unknown parameter {name[:80]!r}{hint}",
+                error_code="unknown_parameter",
+                pointer=f"/{name[:80]}",
+            )
