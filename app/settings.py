@@ -54,6 +54,19 @@ def _api_key(text: str) -> str:
     return text
 
 
+def _web_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError("http://host or https://host")
+    return text.rstrip("/")
+
+
+def _choice_bool(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("0 or 1")
+    return text == "1"
+
+
 def _choice(*values: str) -> _Parser:
     def parse(text: str) -> str:
         if text not in values:
@@ -104,6 +117,16 @@ class Settings:
         "INGATE_MAX_ITEM_BYTES", 4 * 2**20, _whole(1024, 2**30), "Largest item of a request."
     )
     max_batch_items: int = _setting("INGATE_MAX_BATCH_ITEMS", 1000, _whole(1, 100_000), "Most items of one batch.")
+    url: str = _setting(
+        "INGATE_URL", "", _web_url, "Address people open in a browser, for printed links; default: this machine."
+    )
+    proxy_hops: int = _setting(
+        "INGATE_PROXY_HOPS", 0, _whole(0, 5), "Proxies in front whose X-Forwarded-* headers are believed; 1 on Heroku."
+    )
+    redis_tls_insecure: bool = _setting(
+        "REDIS_TLS_INSECURE", False, _choice_bool, "1 takes a self-signed certificate of a rediss:// server."
+    )
+    dyno: str = _setting("DYNO", "", str, "Set by Heroku: SQLite is refused, one proxy hop is believed.")
     log_level: str = _setting(
         "INGATE_LOG_LEVEL",
         "info",

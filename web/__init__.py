@@ -7,7 +7,7 @@ from app import telemetry
 from app.settings import Settings
 from app.store import database
 from app.store.accept import Writer
-from web import batches, errors, evals, exchanges, ingest, machine
+from web import batches, errors, evals, exchanges, ingest, machine, render, sessions
 from web.threads import THREADS
 
 #: A body that drips in more slowly than this is given up.
@@ -18,12 +18,13 @@ def create_app(settings: Settings | None = None) -> Quart:
     """Build the app. It connects to the database when it starts serving, and flushes what it accepted when it stops."""
     settings = settings or Settings.from_environ()
     telemetry.configure(settings.log_level)
-    app = Quart(__name__, static_folder=None, template_folder="../templates")
+    app = Quart(__name__, static_folder=str(render.STATIC), template_folder="../templates")
     app.config["SETTINGS"] = settings
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     errors.register(app)
-    for module in (ingest, exchanges, batches, evals, machine):
+    render.register(app)
+    for module in (ingest, exchanges, batches, evals, machine, sessions):
         app.register_blueprint(module.routes)
 
     @app.before_serving

@@ -7,16 +7,19 @@ import difflib
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, NamedTuple, ParamSpec
+from urllib.parse import urlencode
 
 import msgspec
 from quart import Blueprint, Response, request
 
-from app.errors import InvalidItem
+from app.errors import Forbidden, InvalidItem
 from app.store.keys import Identity
 from web.auth import identify
+from web.sessions import Viewer, check_form, viewer
 
 P = ParamSpec("P")
 Handler = Callable[Concatenate[Identity, P], Awaitable[Response]]
+PageHandler = Callable[Concatenate[Viewer, P], Awaitable[Response]]
 
 
 class Parameter(NamedTuple):
@@ -90,9 +93,42 @@ def public(
     return declare
 
 
+def page(
+    blueprint: Blueprint, path: str, *, role: str, method: str = "GET"
+) -> Callable[[PageHandler[P]], PageHandler[P]]:
+    """Declare a page for people; its handler is given the viewer. A POST must come from a form of ours."""
+
+    def declare(handler: PageHandler[P]) -> PageHandler[P]:
+        @functools.wraps(handler)
+        async def checked(*args: P.args, **kwargs: P.kwargs) -> Response:
+            who = await viewer()
+            if who is None:
+                return _to_sign_in()
+            if method != "GET":
+                await check_form(who)
+            if not who.may(role):
+                raise Forbidden(f"this needs the role {role}; you are signed in as {who.identity.role}")
+            return await handler(who, *args, **kwargs)
+
+        checked.role = role  # type: ignore[attr-defined]  # read by the test that holds every route to a role
+        blueprint.add_url_rule(path, endpoint=handler.__name__, view_func=checked, methods=[method])
+        return handler
+
+    return declare
+
+
 def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return an object as JSON."""
     return Response(msgspec.json.encode(body), status, headers=headers, mimetype="application/json")
+
+
+def _to_sign_in() -> Response:
+    """Send a browser to the sign-in page and back; htmx follows the header, a browser the redirect."""
+    back = request.full_path.rstrip("?") if request.method == "GET" else "/"
+    target = f"/sign-in?{urlencode({'next': back})}"
+    if request.headers.get("HX-Request"):
+        return Response("", 401, headers={"HX-Redirect": target})
+    return Response("", 303, headers={"Location": target})
 
 
 def _refuse_unknown(known: set[str]) -> None:

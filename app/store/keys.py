@@ -17,7 +17,8 @@ DEFAULT_PROJECT = "default"
 class Identity(NamedTuple):
     """Who a key speaks for."""
 
-    key_id: int
+    #: None for a browser that signed in by a link.
+    key_id: int | None
     project_id: int
     role: str
 
@@ -43,7 +44,7 @@ def verify(token: str) -> Identity | None:
     with database.session():
         row = (
             ApiKey.select()
-            .where(ApiKey.digest == _digest(token), ApiKey.revoked_at.is_null())
+            .where(ApiKey.digest == digest(token), ApiKey.revoked_at.is_null())
             .where(ApiKey.expires_at.is_null() | (ApiKey.expires_at > database.now_sql()))
             .first()
         )
@@ -67,7 +68,7 @@ def create(
             project_id=project_id,
             name=name,
             prefix=token[: len(PREFIX) + 4],
-            digest=_digest(token),
+            digest=digest(token),
             role=role,
             created_at=now,
         )
@@ -78,7 +79,7 @@ def create(
 def ensure(token: str) -> None:
     """Make `token` an owner key of the default project unless it is one already (INGATE_BOOTSTRAP_KEY)."""
     with database.transaction():
-        if not ApiKey.select().where(ApiKey.digest == _digest(token)).exists():
+        if not ApiKey.select().where(ApiKey.digest == digest(token)).exists():
             create(name="bootstrap", role="owner", actor="INGATE_BOOTSTRAP_KEY", token=token)
 
 
@@ -111,6 +112,11 @@ def revoke(key_id: int, *, actor: str, project_id: int | None = None) -> None:
         _audit(project_id, actor, "key.revoked", key_id, now)
 
 
+def digest(token: str) -> bytes:
+    """Return what is kept of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
 def default_project() -> int:
     """Return the id of the project that a fresh Ingate has, making it at the first call."""
     project = Project.get_or_none(Project.name == DEFAULT_PROJECT)
@@ -121,10 +127,6 @@ def default_project() -> int:
 
 def _audit(project_id: int, actor: str, action: str, key_id: int, now: int) -> None:
     AuditEntry.create(project_id=project_id, at=now, actor=actor, action=action, subject=f"key:{key_id}")
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _info(key: ApiKey) -> KeyInfo:

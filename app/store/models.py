@@ -62,6 +62,29 @@ class ApiKey(Base):
     revoked_at = pw.BigIntegerField(null=True)
 
 
+class SignInLink(Base):
+    """A link that signs one browser in, once."""
+
+    #: SHA-256 of the token in the link.
+    digest = pw.BlobField(primary_key=True)
+    project_id = pw.IntegerField()
+    role = pw.TextField()
+    expires_at = pw.BigIntegerField()
+
+
+class LoginSession(Base):
+    """A signed-in browser; the row is the truth, so signing out works at once and everywhere."""
+
+    #: SHA-256 of the token in the cookie.
+    digest = pw.BlobField(primary_key=True)
+    project_id = pw.IntegerField()
+    role = pw.TextField()
+    #: The key that was exchanged for it: the session dies with the key.
+    key_id = pw.IntegerField(null=True)
+    created_at = pw.BigIntegerField()
+    seen_at = pw.BigIntegerField()
+
+
 class AuditEntry(Base):
     id = pw.AutoField()
     project_id = pw.IntegerField(index=True)
@@ -299,6 +322,6 @@ class EvalRun(Base):
 
 
 ALL = (
-    Project, ApiKey, AuditEntry, Batch, Rejection, Duplicate, Exchange, Payload, Pending, Failure, Finished, Log,
-    Evaluator, EvaluatorVersion, Score, EvalRun,
+    Project, ApiKey, SignInLink, LoginSession, AuditEntry, Batch, Rejection, Duplicate, Exchange, Payload, Pending,
+    Failure, Finished, Log, Evaluator, EvaluatorVersion, Score, EvalRun,
 )  # fmt: skip

@@ -1,0 +1,175 @@
+"""Signing in and out: a one-time link or an API key becomes a session cookie; and what guards forms against others."""
+
+import hashlib
+import hmac
+import time
+from collections import deque
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from quart import Blueprint, Response, current_app, redirect, request
+from werkzeug.exceptions import TooManyRequests
+
+from app.errors import Forbidden
+from app.store import keys, sessions
+from app.store.keys import Identity
+from web.render import render
+from web.threads import in_thread
+
+routes = Blueprint("sessions", __name__)
+
+MAX_TRIES, TRIES_S = 5, 60.0
+#: How long a session is believed without asking the database; signing out elsewhere takes effect after it.
+BELIEVED_S = 3.0
+_MAX_REMEMBERED = 10_000
+
+_believed: dict[str, tuple[float, Identity]] = {}
+_failures: dict[str, deque[float]] = {}
+
+
+class Viewer(NamedTuple):
+    """A person at a browser."""
+
+    identity: Identity
+    #: Goes into every form; another site cannot know it.
+    csrf: str
+
+    @property
+    def project_id(self) -> int:
+        """The project that the person looks at."""
+        return self.identity.project_id
+
+    def may(self, role: str) -> bool:
+        """Whether the person's role includes `role`."""
+        return self.identity.reaches(role)
+
+
+async def viewer() -> Viewer | None:
+    """Return who looks at the page; None when nobody is signed in."""
+    token = request.cookies.get(_cookie())
+    if not token:
+        return None
+    found = _believed.get(token)
+    if found is not None and found[0] > time.monotonic():
+        return Viewer(found[1], _csrf(token))
+    identity = await in_thread(sessions.find, token)
+    if identity is None:
+        return None
+    if len(_believed) >= _MAX_REMEMBERED:
+        _believed.clear()
+    _believed[token] = (time.monotonic() + BELIEVED_S, identity)
+    return Viewer(identity, _csrf(token))
+
+
+async def check_form(who: Viewer | None) -> None:
+    """Raise Forbidden unless an unsafe request comes from our own page: same origin, and the viewer's token."""
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
+    if site not in (None, "same-origin", "none") or (origin is not None and urlsplit(origin).netloc != request.host):
+        raise Forbidden("the form was sent from another site", error_code="cross_site")
+    if who is not None:
+        sent = request.headers.get("X-CSRF-Token") or (await request.form).get("csrf", "")
+        if not hmac.compare_digest(sent.encode(), who.csrf.encode()):
+            raise Forbidden("the form is out of date: reload the page and send it again", error_code="csrf")
+
+
+@routes.get("/sign-in")
+async def sign_in() -> Response:
+    """Show the form; with `token`, follow a one-time link."""
+    token = request.args.get("token", "")
+    if token and request.headers.get("Sec-Fetch-Site") != "cross-site":
+        _throttle()
+        session = await in_thread(sessions.follow_link, token)
+        if session is not None:
+            return _signed_in(session)
+        _failed()
+    problem = "That link was used already or has expired: `ingate sign-in` prints a new one." if token else ""
+    return await render("sessions/sign_in.html", problem=problem, next=_next())
+
+
+@routes.post("/sign-in")
+async def sign_in_with_key() -> Response:
+    """Exchange an API key for a session."""
+    await check_form(None)
+    _throttle()
+    key = (await request.form).get("key", "").strip()
+    identity = await in_thread(keys.verify, key) if 0 < len(key) <= 256 else None
+    if identity is None:
+        _failed()
+        problem = "That key is unknown, revoked or expired."
+        return await render("sessions/sign_in.html", status=401, problem=problem, next=_next())
+    return _signed_in(await in_thread(sessions.start, identity))
+
+
+@routes.post("/sign-out")
+async def sign_out() -> Response:
+    """End the session of this browser."""
+    await check_form(await viewer())
+    token = request.cookies.get(_cookie(), "")
+    _believed.pop(token, None)
+    await in_thread(sessions.end, token)
+    answer = redirect("/sign-in", 303)
+    answer.delete_cookie(_cookie(), path="/", secure=_is_https(), httponly=True, samesite="Lax")
+    return answer  # type: ignore[return-value]  # Quart's own Response
+
+
+for _handler in (sign_in, sign_in_with_key, sign_out):
+    _handler.role = "public"  # type: ignore[attr-defined]  # read by the test that holds every route to a role
+
+
+def _signed_in(session: sessions.Session) -> Response:
+    answer = redirect(_next(), 303)
+    answer.set_cookie(
+        _cookie(),
+        session.token,
+        max_age=sessions.LIFETIME_MS // 1000,
+        path="/",
+        secure=_is_https(),
+        httponly=True,
+        samesite="Lax",
+    )
+    return answer  # type: ignore[return-value]  # Quart's own Response
+
+
+def _next() -> str:
+    """Where to go after signing in: a path of ours, never another site."""
+    path = request.args.get("next", "/")
+    parts = urlsplit(path)
+    own = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return path if own and path.isprintable() else "/"
+
+
+def _cookie() -> str:
+    return "__Host-ingate" if _is_https() else "ingate"
+
+
+def _is_https() -> bool:
+    if current_app.config["SETTINGS"].proxy_hops:
+        return request.headers.get("X-Forwarded-Proto", request.scheme).split(",")[-1].strip() == "https"
+    return request.scheme == "https"
+
+
+def _address() -> str:
+    hops = current_app.config["SETTINGS"].proxy_hops
+    forwarded: list[str] = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    if hops and len(forwarded) >= hops:
+        return forwarded[-hops]
+    return request.remote_addr or ""
+
+
+def _throttle() -> None:
+    tries = _failures.get(_address())
+    while tries and tries[0] < time.monotonic() - TRIES_S:
+        tries.popleft()
+    if tries is not None and len(tries) >= MAX_TRIES:
+        raise TooManyRequests(f"{MAX_TRIES} failed tries: wait a minute", retry_after=int(TRIES_S))
+
+
+def _failed() -> None:
+    if len(_failures) >= _MAX_REMEMBERED:
+        _failures.clear()
+    _failures.setdefault(_address(), deque(maxlen=MAX_TRIES)).append(time.monotonic())
+
+
+def _csrf(token: str) -> str:
+    return hashlib.sha256(f"csrf:{token}".encode()).hexdigest()
