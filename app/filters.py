@@ -1,7 +1,7 @@
 """The filter language of lists, evaluators and runs: text in, typed terms out. store/filtering.py turns terms into SQL.
 
     query := term*                       terms are ANDed
-    term  := '-'? key ':' value          '-' negates
+    term  := '-'? (key ':' value | word | '"' words '"')      '-' negates; bare words search the texts
     value := alternative (',' alternative)*      a comma is OR
     alternative := cmp number | number '..' number | word, with '*' as wildcard | '"' any text '"'
 
@@ -14,10 +14,13 @@ from enum import Enum
 from typing import NamedTuple
 
 from app.errors import InvalidItem
+from app.search import wanted
 
 
 class Sort(Enum):
     """What a key's values are."""
+
+    WORDS = "words"
 
     TEXT = "text"
     NUMBER = "number"
@@ -27,6 +30,7 @@ class Sort(Enum):
 
 #: Every key and the sort of its values.
 KEYS = {
+    "text": Sort.WORDS,
     "model": Sort.TEXT,
     "provider": Sort.TEXT,
     "shape": Sort.TEXT,
@@ -48,6 +52,7 @@ FLAGS = ("error", "ok", "streamed", "truncated", "refusal", "tools", "pending", 
 _UNITS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "k": 1000}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|k)?")
 _TERM = re.compile(r'\s*(-?)([A-Za-z_]+):((?:"(?:[^"\\]|\\.)*"|[^\s",]*)(?:,(?:"(?:[^"\\]|\\.)*"|[^\s",]*))*)(?=\s|$)')
+_WORDS = re.compile(r'\s*(-?)("(?:[^"\\]|\\.)*"|[^\s":-][^\s":]*)(?=\s|$)')
 _ALTERNATIVE = re.compile(r'("(?:[^"\\]|\\.)*"|[^",]*)(?:,|$)')
 
 
@@ -80,16 +85,20 @@ def parse(query: str) -> tuple[Term, ...]:
     query = query.rstrip()
     while at < len(query):
         match = _TERM.match(query, at)
-        if match is None:
-            word = query[at:].split()[0]
-            raise _invalid(f"{word[:80]!r} is not of the form key:value")
-        terms.append(term(match.group(2).lower(), match.group(3), negated=match.group(1) == "-"))
+        if match is not None:
+            terms.append(term(match.group(2).lower(), match.group(3), negated=match.group(1) == "-"))
+        elif (match := _WORDS.match(query, at)) is not None:
+            terms.append(term("text", match.group(2), negated=match.group(1) == "-"))
+        else:
+            raise _invalid(f"{query[at:].split()[0][:80]!r} is neither key:value nor a word nor a quoted text")
         at = match.end()
     return tuple(terms)
 
 
 def term(key: str, value: str, *, negated: bool = False) -> Term:
     """Read one key's value. Raises InvalidItem."""
+    if key == "text":
+        return Term(key, negated, (_words(value),))
     if key not in KEYS:
         close = difflib.get_close_matches(key, KEYS, 1)
         raise _invalid(
@@ -99,6 +108,12 @@ def term(key: str, value: str, *, negated: bool = False) -> Term:
     if len(alternatives) > 1 and not alternatives[-1]:
         alternatives.pop()
     return Term(key, negated, tuple(_test(key, alternative) for alternative in alternatives))
+
+
+def _words(text: str) -> Test:
+    bare = re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
+    wanted(bare)
+    return Test(text=bare)
 
 
 def _test(key: str, text: str) -> Test:

@@ -107,3 +107,20 @@ def test_a_second_ingate_on_the_same_data_is_refused(ingate: Ingate) -> None:
     )
 
     assert (second.returncode, "runs already" in second.stderr) == (1, True)
+
+
+def test_words_are_found_in_any_script(ingate: Ingate) -> None:
+    texts = {"words-1": "Frühling im Café Müller", "words-2": "日本の児童文学を一冊", "words-3": "refund policy, now"}
+    for request_id, text in texts.items():
+        message = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        ingate.http.post("/api/v1/ingest", json=item(request_id=request_id, request_body=message))
+        ingate.receipt(request_id)
+
+    def found(query: str) -> list[str]:
+        rows = ingate.http.get("/api/v1/logs", params={"q": query}).json()["data"]
+        return [row["request_id"] for row in rows]
+
+    assert found("cafe MULLER") == ["words-1"]
+    assert found("児童") == found("冊") == ["words-2"]
+    assert found('"policy refund"') == found("refun*") == ["words-3"]
+    assert found("refund -policy") == []

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.filters import KEYS, Sort, Term, Test
+from app.store import search
 from app.store.database import is_sqlite
 from app.store.models import Flag
 
@@ -38,7 +39,7 @@ _FLAGS = {
 
 Condition = tuple[str, list[Any]]
 
-assert {key for key, sort in KEYS.items() if sort is not Sort.FLAG} == set(_COLUMNS)
+assert {key for key, sort in KEYS.items() if sort not in (Sort.FLAG, Sort.WORDS)} == set(_COLUMNS)
 
 
 def conditions(terms: Sequence[Term]) -> Condition:
@@ -57,6 +58,8 @@ def conditions(terms: Sequence[Term]) -> Condition:
 
 
 def _test(key: str, test: Test) -> Condition:
+    if KEYS[key] is Sort.WORDS:
+        return search.condition(test.text)
     if KEYS[key] is Sort.FLAG:
         return _FLAGS[test.text], []
     column = _COLUMNS[key]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from app.exchange import TokenCount
 from app.extraction import Extraction
-from app.store import bulk, database, pending
+from app.search import words
+from app.store import bulk, database, pending, search
 from app.store.models import Flag, Log, Step
 
 PREVIEW_CHARS = 160
@@ -20,7 +21,9 @@ def keep(chunk: Sequence[tuple[int, int, Extraction]]) -> list[int]:
     """Log (exchange id, project id, extraction) rows and move them on, in one transaction; return those that moved."""
     with database.transaction():
         moved = set(pending.advance([row[0] for row in chunk], Step.LOG))
-        bulk.insert(Log, _COLUMNS, [_row(*row) for row in chunk if row[0] in moved], ignore=True)
+        rows = [row for row in chunk if row[0] in moved]
+        bulk.insert(Log, _COLUMNS, [_row(*row) for row in rows], ignore=True)
+        search.insert([(exchange_id, words(f.prompt, f.completion, f.system)) for exchange_id, _, f in rows])
     return sorted(moved)
 
 
