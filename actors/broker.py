@@ -77,9 +77,10 @@ class _Store(Middleware):
 
 def make_broker(settings: Settings) -> RedisBroker:
     """Return a broker for the settings' queue server; nothing is connected before the first message."""
-    client = redis.Redis.from_url(
-        settings.redis_url, socket_timeout=SOCKET_TIMEOUT_S, socket_connect_timeout=SOCKET_TIMEOUT_S
-    )
+    options: dict[str, Any] = {"socket_timeout": SOCKET_TIMEOUT_S, "socket_connect_timeout": SOCKET_TIMEOUT_S}
+    if settings.redis_url.startswith("rediss:") and settings.redis_tls_insecure:
+        options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    client = redis.Redis.from_url(settings.redis_url, **options)
     return _Broker(  # type: ignore[no-untyped-call]  # Dramatiq's is untyped
         client=client,
         middleware=[_Store(settings), TimeLimit(time_limit=TIME_LIMIT_MS)],

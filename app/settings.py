@@ -152,11 +152,35 @@ class Settings:
                 shown = "…" if field.metadata["secret"] else repr(text[:80])
                 raise SettingError(f"{variable}={shown}: expected {error}") from None
         settings = cls(**values)
-        return dataclasses.replace(
+        settings = dataclasses.replace(
             settings,
             database_url=settings.database_url or f"sqlite:///{(settings.data / 'ingate.db').absolute()}",
             redis_url=settings.redis_url or f"unix://{settings.queue_socket}",
         )
+        return settings.for_heroku() if settings.dyno else settings
+
+    def for_heroku(self) -> "Settings":
+        """Apply what is always so on a Heroku dyno: a disk that forgets, one proxy in front, self-signed Redis."""
+        if self.database_url.startswith("sqlite:"):
+            raise SettingError(
+                "DATABASE_URL: a dyno's disk is emptied at every restart, so SQLite would lose exchanges here; "
+                "attach PostgreSQL (heroku addons:create heroku-postgresql)"
+            )
+        if self.bundled_queue:
+            raise SettingError(
+                "REDIS_URL: web and worker are different machines here, so they need a Redis server in common; "
+                "attach one (heroku addons:create heroku-redis)"
+            )
+        return dataclasses.replace(
+            self,
+            host="0.0.0.0",  # noqa: S104 - the router reaches a dyno from outside
+            proxy_hops=self.proxy_hops or 1,
+            redis_tls_insecure=self.redis_tls_insecure or self._is_heroku_redis(),
+        )
+
+    def _is_heroku_redis(self) -> bool:
+        # Heroku's own Redis has a self-signed certificate on its amazonaws.com hosts; other vendors' must verify.
+        return (urlsplit(self.redis_url).hostname or "").endswith(".amazonaws.com")
 
     @property
     def queue_socket(self) -> Path:

@@ -7,7 +7,7 @@ from app import telemetry
 from app.settings import Settings
 from app.store import database
 from app.store.accept import Writer
-from web import batches, errors, evals, exchanges, ingest, machine, render, sessions
+from web import batches, demo, errors, evals, exchanges, ingest, machine, render, sessions
 from web.threads import THREADS
 
 #: A body that drips in more slowly than this is given up.
@@ -24,7 +24,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     errors.register(app)
     render.register(app)
-    for module in (ingest, exchanges, batches, evals, machine, sessions):
+    for module in (ingest, exchanges, batches, evals, machine, sessions, demo):
         app.register_blueprint(module.routes)
 
     @app.before_serving

@@ -11,7 +11,7 @@ from actors.queues import EVALS_QUEUES, WORKER_QUEUES
 from app import telemetry
 from app.errors import IngateError, SettingError
 from app.settings import Settings
-from app.store import database, keys
+from app.store import database, keys, sessions
 
 #: The platform's patience is 30 s; a chunk takes well under one.
 WORKER_SHUTDOWN_MS = 20_000
@@ -73,6 +73,27 @@ def migrate(settings: Settings) -> None:
     prepare(settings)
 
 
+@main.command(name="sign-in")
+@click.option("--role", type=click.Choice(keys.ROLES), default="owner", show_default=True)
+@click.pass_obj
+def sign_in(settings: Settings, role: str) -> None:
+    """Print a link that signs one browser in, once."""
+    with _store(settings):
+        token = sessions.create_link(role)
+    click.echo(link(settings, token))
+
+
+@main.command()
+@click.option("--url", default="", help="Address of the running Ingate; default: this machine, PORT.")
+@click.option("--key", envvar="INGATE_KEY", default="", help="Member key; default: a new one, revoked afterwards.")
+@click.pass_obj
+def demo(settings: Settings, url: str, key: str) -> None:
+    """Load example exchanges through the public API."""
+    from web.demo import load
+
+    load(settings, url, key)
+
+
 @main.command()
 def config() -> None:
     """List every setting, its default and what it is."""
@@ -117,6 +138,12 @@ def keys_revoke(settings: Settings, key_id: int) -> None:
     with _store(settings):
         keys.revoke(key_id, actor="cli")
     click.echo(f"key {key_id} is revoked")
+
+
+def link(settings: Settings, token: str) -> str:
+    """Write a sign-in link."""
+    base = settings.url or f"http://127.0.0.1:{settings.port}"
+    return f"{base}/sign-in?token={token}"
 
 
 def prepare(settings: Settings) -> None:

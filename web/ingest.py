@@ -29,6 +29,8 @@ routes = Blueprint("ingest", __name__)
 _LARGE_BYTES = 256 * 1024
 _MAX_HEADER_CHARS = 256
 MAX_WAIT_S = 30.0
+#: Examples say so here: they are shown, but never counted as usage.
+KIND_HEADER = "X-Ingate-Kind"
 
 
 class IngestAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -214,8 +216,16 @@ async def _read(reader: Any, body: bytes, settings: Settings) -> Any:
 
 async def _commit(identity: Identity, entries: list[Accepted | Refused], *, batch: bool) -> Receipt:
     writer: Writer = current_app.config["WRITER"]
-    submission = Submission(identity.project_id, identity.key_id, Kind.LIVE, entries, batch)
+    submission = Submission(identity.project_id, identity.key_id, _kind(), entries, batch)
     return await asyncio.wrap_future(writer.submit(submission))
+
+
+def _kind() -> Kind:
+    """Live unless the header says that these are examples."""
+    kind = request.headers.get(KIND_HEADER, "live")
+    if kind not in ("live", "demo"):
+        raise InvalidRequest(f"{KIND_HEADER}: live or demo", error_code="invalid_header")
+    return Kind[kind.upper()]
 
 
 def _item(outcome: Outcome) -> ItemAnswer:

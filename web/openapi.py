@@ -2,11 +2,11 @@
 
 import functools
 import re
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
+from app import __version__
 from web.routing import OPERATIONS, Operation
 
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
@@ -48,7 +48,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, by_type)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Ingate", "version": version("ingate"), "summary": "Flight recorder for LLM calls"},
+        "info": {"title": "Ingate", "version": __version__, "summary": "Flight recorder for LLM calls"},
         "paths": paths,
         "components": {
             "schemas": components,

@@ -150,10 +150,11 @@ def _is_https() -> bool:
 
 
 def _address() -> str:
+    """The client's address: of the hop that the outermost proxy we believe saw."""
     hops = current_app.config["SETTINGS"].proxy_hops
-    forwarded: list[str] = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
     if hops and len(forwarded) >= hops:
-        return forwarded[-hops]
+        return str(forwarded[-hops]).strip()
     return request.remote_addr or ""
 
 

