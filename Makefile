@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench format requirements clean
+.PHONY: run test test-backends lint check bench format requirements clean
 
 run: .venv/runtime
 	@exec $(BIN)/ingate up
@@ -10,12 +10,17 @@ run: .venv/runtime
 test: .venv/development
 	$(BIN)/pytest
 
-check: .venv/development
+# What depends on a database or a queue, on the servers that DATABASE_URL and REDIS_URL name.
+test-backends: .venv/development
+	$(BIN)/pytest -m backend
+
+lint: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest
+
+check: lint test
 
 bench: .venv/development
 	$(BIN)/python -m benchmarks
