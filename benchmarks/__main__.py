@@ -163,9 +163,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
     print(f"{'backend':20} {'load':24} {'accepted/s':>11} {'evaluated/s':>12} {'p50 ms':>8} {'p99 ms':>8}")
     for row in rows:
         rates = [f"{row[name]:,.0f}" if name in row else "" for name in ("accepted_per_s", "evaluated_per_s")]
-        print(
-            f"{row['backend']:20} {row['load']:24} {rates[0]:>11} {rates[1]:>12} {row['p50_ms']:8.1f} {row['p99_ms']:8.1f}"
-        )
+        latencies = f"{row['p50_ms']:8.1f} {row['p99_ms']:8.1f}"
+        print(f"{row['backend']:20} {row['load']:24} {rates[0]:>11} {rates[1]:>12} {latencies}")
 
 
 if __name__ == "__main__":

@@ -5,37 +5,10 @@ import random
 from typing import Any
 
 _WORDS = [
-    "order",
-    "book",
-    "shelf",
-    "rain",
-    "garden",
-    "letter",
-    "window",
-    "harbour",
-    "market",
-    "lantern",
-    "river",
-    "bridge",
-    "winter",
-    "copper",
-    "engine",
-    "paper",
-    "signal",
-    "quiet",
-    "answer",
-    "question",
-    "kitchen",
-    "mountain",
-    "orchard",
-    "silver",
-    "station",
-    "thread",
-    "velvet",
-    "whistle",
-    "yellow",
-    "zebra",
-]
+    "order", "book", "shelf", "rain", "garden", "letter", "window", "harbour", "market", "lantern", "river", "bridge",
+    "winter", "copper", "engine", "paper", "signal", "quiet", "answer", "question", "kitchen", "mountain", "orchard",
+    "silver", "station", "thread", "velvet", "whistle", "yellow", "zebra",
+]  # fmt: skip
 
 
 def item(number: int, run: str) -> dict[str, Any]:

@@ -121,7 +121,7 @@ async def api(store: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]
     """An app of this process on a fresh store; `work()` of tests.helpers takes its exchanges through the steps."""
     from app.settings import Settings
     from app.store import keys
-    from web import create_app
+    from web.app import create_app
     from web.auth import forget_all
 
     monkeypatch.setenv("DATABASE_URL", store)
@@ -137,7 +137,7 @@ class Ingate:
 
     def __init__(self, environ: dict[str, str]) -> None:
         self.environ = environ
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = environ["INGATE_BOOTSTRAP_KEY"]
         self.http = httpx.Client(base_url=self.url, headers={"X-Ingate-Key": self.key}, timeout=60)
@@ -228,7 +228,7 @@ def _answers(client: "redis.Redis") -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

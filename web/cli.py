@@ -48,7 +48,7 @@ def web(settings: Settings) -> None:
         "granian", "--interface", "asgi", "--factory", "--host", settings.host, "--port", str(settings.port),
         "--workers", str(settings.web_concurrency), "--http", "1", "--no-ws", "--log-level", "warning",
         "--http1-header-read-timeout", str(HEADER_TIMEOUT_MS), "--workers-kill-timeout", str(WEB_SHUTDOWN_S),
-        "web:create_app",
+        "web.app:create_app",
     )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ class _store:  # noqa: N801 - a context manager that reads like a function
 
 def _dramatiq(processes: int, threads: int, queues: Sequence[str]) -> None:
     _exec(
-        "dramatiq", "actors", "--processes", str(processes), "--threads", str(threads), "--queues", *queues,
+        "dramatiq", "actors.worker", "--processes", str(processes), "--threads", str(threads), "--queues", *queues,
         "--worker-shutdown-timeout", str(WORKER_SHUTDOWN_MS),
     )  # fmt: skip
 

@@ -1,0 +1,42 @@
+"""The web process: `create_app` is what the ASGI server loads, in every process of its own."""
+
+from quart import Quart
+
+from actors.sender import Sender
+from app import telemetry
+from app.settings import Settings
+from app.store import database
+from app.store.accept import Writer
+from web import batches, demo, errors, evals, exchanges, ingest, machine, render, sessions
+from web.threads import THREADS
+
+#: A body that drips in more slowly than this is given up.
+BODY_TIMEOUT_S = 15
+
+
+def create_app(settings: Settings | None = None) -> Quart:
+    """Build the app. It connects to the database when it starts serving, and flushes what it accepted when it stops."""
+    settings = settings or Settings.from_environ()
+    telemetry.configure(settings.log_level)
+    app = Quart(__name__, static_folder=str(render.STATIC), template_folder="../templates")
+    app.config["SETTINGS"] = settings
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
+    app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
+    errors.register(app)
+    render.register(app)
+    for module in (ingest, exchanges, batches, evals, machine, sessions, demo):
+        app.register_blueprint(module.routes)
+
+    @app.before_serving
+    async def start() -> None:
+        database.connect(settings.database_url, max_connections=THREADS + 2)
+        sender = app.config["SENDER"] = Sender()
+        app.config["WRITER"] = Writer(on_commit=sender.announce)
+
+    @app.after_serving
+    async def stop() -> None:
+        app.config["WRITER"].close()
+        app.config["SENDER"].close()
+        database.close()
+
+    return app
