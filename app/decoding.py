@@ -6,6 +6,7 @@ takes the lone surrogates that truncating clients produce; only what neither can
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -17,6 +18,9 @@ MAX_DEPTH = 512
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
+_SPACE = re.compile(r"[ \t\n\r]*")
+#: Every escape of a JSON text; the groups take surrogates: a whole pair, or one that is alone.
+_ESCAPES = re.compile(rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
 class Malformed(ValueError):
@@ -46,12 +50,12 @@ def decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def repaired(raw: bytes) -> bytes:
-    """Re-encode a document that only a lenient parser reads, so that every string in it is valid UTF-8.
+    """Return a document that only a lenient parser reads with U+FFFD for its lone surrogates, else unchanged.
 
     Raises Malformed or TooDeep.
     """
     try:
-        document = strict_decoder().decode(raw.decode("utf-8"))
+        strict_decoder().decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise Malformed("invalid UTF-8", error.start) from None
     except json.JSONDecodeError as error:
@@ -59,12 +63,33 @@ def repaired(raw: bytes) -> bytes:
         raise Malformed(error.msg, offset) from None
     except RecursionError:
         raise TooDeep(f"nested deeper than {MAX_DEPTH}") from None
-    return without_surrogates(json.dumps(document, ensure_ascii=False)).encode()
+    return _ESCAPES.sub(lambda escape: rb"\ufffd" if escape.group(2) else escape.group(), raw)
 
 
 def strict_decoder() -> json.JSONDecoder:
     """The standard library's decoder without its extensions: NaN and Infinity raise Malformed."""
     return json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_keep_int)
+
+
+def members(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield each member's name and where its value begins and ends, of a valid JSON object; equal names too."""
+    decoder = strict_decoder()
+    at = skip_space(text, skip_space(text, 0) + 1)
+    while text[at] != "}":
+        name, at = decoder.raw_decode(text, at)
+        start = skip_space(text, skip_space(text, at) + 1)
+        _, end = decoder.raw_decode(text, start)
+        yield name, start, end
+        at = skip_space(text, end)
+        if text[at] == ",":
+            at = skip_space(text, at + 1)
+
+
+def skip_space(text: str, at: int) -> int:
+    """Return where the white space that begins at `at` ends."""
+    space = _SPACE.match(text, at)
+    assert space is not None
+    return space.end()
 
 
 def without_surrogates(text: str) -> str:

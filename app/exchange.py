@@ -17,6 +17,7 @@ MAX_TOKENS = 2**53
 
 Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_LATENCY_MS)]
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
+Tag = Annotated[str, msgspec.Meta(max_length=256)]
 RequestId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@+=~-]{1,255}\Z")]
 
 
@@ -49,7 +50,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     completion: str | None = None
     token_count: Tokens | TokenCount | None = None
     metadata: dict[str, Any] | None = None
-    tags: dict[str, Annotated[str, msgspec.Meta(max_length=256)]] | None = None
+    tags: dict[str, Tag] | None = None
     request_id: RequestId | None = None
     #: When the call happened; without a zone it is UTC.
     started_at: dt.datetime | None = None
@@ -64,8 +65,14 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         return self.token_count
 
 
+class _Tags(msgspec.Struct):
+    tags: dict[str, msgspec.Raw]
+
+
 _NULL = msgspec.Raw(b"null")
+_TAGS = msgspec.json.Decoder(_Tags)
 _ITEM = msgspec.json.Decoder(Item)
+_TAG = msgspec.json.Decoder(Tag)
 _PLACE = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
 
 
@@ -78,7 +85,10 @@ def parse_item(raw: bytes) -> Item:
     try:
         item = decoding.decode(raw, _ITEM)
     except msgspec.ValidationError as error:
-        raise invalid_field(error) from None
+        refused = invalid_field(error)
+        if refused.pointer == "/tags":
+            refused.pointer += _wrong_tag(raw)
+        raise refused from None
     if not (present(item.request_body) or present(item.response_body) or item.model or item.prompt or item.completion):
         raise InvalidItem(
             "an exchange needs at least one of request_body, response_body, model, prompt, completion",
@@ -93,6 +103,20 @@ def present(body: msgspec.Raw) -> bool:
     return bool(body) and body != _NULL
 
 
+def _wrong_tag(raw: bytes) -> str:
+    """The pointer, below /tags, to the tag that is refused: msgspec does not say which key of a dict it was."""
+    try:
+        tags = decoding.decode(raw, _TAGS).tags
+    except msgspec.ValidationError:
+        return ""
+    for name, value in tags.items():
+        try:
+            decoding.decode(value, _TAG)
+        except msgspec.ValidationError:
+            return "/" + name.replace("~", "~0").replace("/", "~1")
+    return ""
+
+
 def invalid_field(error: msgspec.ValidationError) -> InvalidItem:
     """Turn msgspec's message into the field's pointer and a sentence."""
     message = str(error)
@@ -100,5 +124,5 @@ def invalid_field(error: msgspec.ValidationError) -> InvalidItem:
     pointer = "" if place is None else re.sub(r"\.|\[|\]\.?", "/", place.group(1)).rstrip("/")
     reason = message if place is None else message[: place.start()]
     field = pointer.lstrip("/").split("/")[0]
-    code = "out_of_range" if re.search(r"[<>]=|length|matching", reason) else "wrong_type"
+    code = "out_of_range" if re.search(r"[<>]=|length|matching|out of range", reason) else "wrong_type"
     return InvalidItem(f"{field}: {reason}" if field else reason, error_code=code, pointer=pointer)

@@ -7,7 +7,6 @@ into: an item is cut out of the request as the bytes that came.
 import datetime as dt
 import hashlib
 import json
-import re
 import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -70,7 +69,7 @@ class _Batch(msgspec.Struct):
 
 _BATCH = msgspec.json.Decoder(_Batch)
 _PEEK = msgspec.json.Decoder(dict[str, Any])
-_SPACE = re.compile(r"[ \t\n\r]*")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def read_single(body: bytes, limits: Limits, defaults: Defaults) -> Accepted:
@@ -149,7 +148,11 @@ def _own_request_id(raw: bytes) -> str | None:
 def _milliseconds(moment: dt.datetime) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
-    return round(moment.timestamp() * 1000)
+    try:
+        return (moment.astimezone(dt.UTC) - _EPOCH) // dt.timedelta(milliseconds=1)
+    except OverflowError:
+        detail = "started_at: in UTC this is not within the years 1 to 9999"
+        raise InvalidItem(detail, error_code="out_of_range", pointer="/started_at") from None
 
 
 def _checked(body: bytes) -> bytes:
@@ -183,9 +186,14 @@ def _split(body: bytes) -> list[bytes]:
         return [bytes(raw) for raw in _BATCH.decode(body).exchanges]
     except msgspec.ValidationError:
         _refuse_malformed(body)
-        raise InvalidItem('expected {"exchanges": [item, …]}', error_code="wrong_shape", pointer="/exchanges") from None
+        raise _wrong_shape() from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return list(_strictly(body))
+        items = list(_strictly(body))
+    try:
+        decoding.decode(body, _BATCH)
+    except msgspec.ValidationError:
+        raise _wrong_shape() from None
+    return items
 
 
 def _strictly(body: bytes) -> Iterator[bytes]:
@@ -203,39 +211,23 @@ def _strictly(body: bytes) -> Iterator[bytes]:
 
 
 def _items(text: str) -> Iterator[bytes]:
-    decoder = decoding.strict_decoder()
+    decoder, skip = decoding.strict_decoder(), decoding.skip_space
     document, end = decoder.raw_decode(text)
     if end != len(text):
         raise json.JSONDecodeError("Extra data", text, end)
     if not isinstance(document, dict) or not isinstance(document.get("exchanges"), list):
         return
-    at = _exchanges_at(text, decoder)
+    # Of equal names the last one counts, as it does for every reader.
+    at = [start for name, start, _ in decoding.members(text) if name == "exchanges"][-1] + 1
     for position in range(len(document["exchanges"])):
-        at = _skip(text, at + (position > 0))
+        at = skip(text, at + (position > 0))
         _, end = decoder.raw_decode(text, at)
         yield text[at:end].encode("utf-8")
-        at = _skip(text, end)
+        at = skip(text, end)
 
 
-def _exchanges_at(text: str, decoder: json.JSONDecoder) -> int:
-    """Where the array of the last `exchanges` member of a valid object begins, past its bracket."""
-    at, found = _skip(text, 1), 0
-    while text[at] != "}":
-        name, at = decoder.raw_decode(text, at)
-        value_at = _skip(text, _skip(text, at) + 1)
-        if name == "exchanges":
-            found = value_at + 1
-        _, at = decoder.raw_decode(text, value_at)
-        at = _skip(text, at)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-    return found
-
-
-def _skip(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
-    assert space is not None
-    return space.end()
+def _wrong_shape() -> InvalidItem:
+    return InvalidItem('expected {"exchanges": [item, …]}', error_code="wrong_shape", pointer="/exchanges")
 
 
 def _too_deep(error: decoding.TooDeep) -> InvalidRequest:
