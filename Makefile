@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-backends lint check bench format requirements clean
+.PHONY: run test test-backends lint check bench fuzz format requirements clean
 
 run: .venv/runtime
 	@exec $(BIN)/ingate up
@@ -24,6 +24,11 @@ check: lint test
 
 bench: .venv/development
 	$(BIN)/python -m benchmarks
+
+# Ten minutes of Atheris on the readers; it wants a compiler's runtime, so it is no pinned dependency.
+fuzz: .venv/development
+	$(BIN)/pip install --quiet --disable-pip-version-check "atheris>=3.1"
+	$(BIN)/python -m tests.fuzz.readers build/corpus -max_total_time=600 -timeout=5 -rss_limit_mb=2048
 
 format: .venv/development
 	$(BIN)/ruff check --fix .

@@ -9,7 +9,6 @@ import threading
 import time
 
 import structlog
-from redis import RedisError
 
 from actors.broker import broker, length
 from actors.extract import extract
@@ -70,7 +69,7 @@ class Sender:
                 for chunk in chunks(ids, MESSAGE_IDS):
                     extract.send(chunk)
             self._pause_s = PAUSE_S
-        except RedisError as error:
+        except Exception as error:  # noqa: BLE001 - this thread must outlive whatever the queue does
             log.warning("queue_unreachable", error=repr(error), pause_s=self._pause_s)
             self._closed_until = time.monotonic() + self._pause_s
             self._pause_s = min(self._pause_s * 2, MAX_PAUSE_S)

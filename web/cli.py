@@ -175,7 +175,7 @@ class _store:  # noqa: N801 - a context manager that reads like a function
 def _dramatiq(processes: int, threads: int, queues: Sequence[str]) -> None:
     _exec(
         "dramatiq", "actors.worker", "--processes", str(processes), "--threads", str(threads), "--queues", *queues,
-        "--worker-shutdown-timeout", str(WORKER_SHUTDOWN_MS),
+        "--worker-shutdown-timeout", str(WORKER_SHUTDOWN_MS), "--skip-logging",
     )  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def _queue(settings: Settings) -> list[Child]:
     command = [
         str(get_binary_path()), "--port", "0", "--unixsocket", str(settings.queue_socket), "--unixsocketperm", "700",
         "--dir", str(settings.data.absolute()), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-        "--maxmemory-policy", "noeviction", "--loglevel", "warning", "--daemonize", "no",
+        "--maxmemory-policy", "noeviction", "--logfile", "queue.log", "--loglevel", "warning",
     ]  # fmt: skip
     return [Child("queue", command)]
 
