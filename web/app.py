@@ -7,7 +7,22 @@ from app import telemetry
 from app.settings import Settings
 from app.store import database
 from app.store.accept import Writer
-from web import batches, demo, errors, evals, exchanges, ingest, machine, render, sessions
+from web import (
+    batches,
+    demo,
+    errors,
+    evals,
+    exchanges,
+    ingest,
+    keys,
+    machine,
+    pages,
+    prices,
+    render,
+    reprocess,
+    routing,
+    sessions,
+)
 from web.threads import THREADS
 
 #: A body that drips in more slowly than this is given up.
@@ -23,9 +38,11 @@ def create_app(settings: Settings | None = None) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     errors.register(app)
+    routing.register(app)
     render.register(app)
-    for module in (ingest, exchanges, batches, evals, machine, sessions, demo):
+    for module in (ingest, exchanges, batches, evals, keys, prices, reprocess, machine, sessions, demo):
         app.register_blueprint(module.routes)
+    pages.register(app)
 
     @app.before_serving
     async def start() -> None:

@@ -2,15 +2,22 @@
 
 import io
 import zlib
+from typing import TypeVar
 
+import msgspec
 import zstandard
-from quart import request
+from quart import current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import InvalidRequest, TooLarge, Unsupported
+from app.exchange import invalid_field
+
+T = TypeVar("T")
 
 #: Windows beyond this are refused: a decompressor allocates its window before it gives a byte.
 _MAX_ZSTD_WINDOW = 1 << 27
+#: Bodies of routes that manage something are small.
+_MAX_SMALL_BYTES = 1 << 20
 
 
 async def read_json_body(max_bytes: int) -> bytes:
@@ -36,6 +43,20 @@ async def read_json_body(max_bytes: int) -> bytes:
     if len(decoded) > max_bytes:
         raise _too_large(max_bytes)
     return decoded
+
+
+async def read_json(kind: type[T]) -> T:
+    """Return the small JSON body of a request that manages something, as the type it must have.
+
+    Raises InvalidItem with the pointer when a field is wrong, and what `read_json_body` raises.
+    """
+    raw = await read_json_body(min(_MAX_SMALL_BYTES, current_app.config["SETTINGS"].max_request_bytes))
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise invalid_field(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"not JSON: {error}", error_code="malformed_json") from None
 
 
 def _check_media_type() -> None:

@@ -1,4 +1,4 @@
-"""One shape for every error (RFC 9457) and the one table from our errors to HTTP."""
+"""One shape for every error (RFC 9457), a page of the same for people, and the one table from our errors to HTTP."""
 
 from typing import Any
 
@@ -9,6 +9,8 @@ from werkzeug.exceptions import HTTPException
 
 from app import errors
 from app.errors import IngateError
+from web.render import render
+from web.sessions import Viewer, viewer
 
 log = structlog.get_logger()
 
@@ -28,6 +30,8 @@ STATUS: dict[type[IngateError], int] = {
     errors.InvalidItem: 422,
     errors.StoreUnavailable: 503,
 }
+#: Paths that programs call; all others are people's.
+MACHINE_PATHS = ("/api/", "/healthz", "/readyz", "/openapi.json", "/metrics")
 TITLES = {
     400: "The request cannot be read",
     401: "A valid API key is needed",
@@ -39,6 +43,7 @@ TITLES = {
     413: "Too large",
     415: "Not a supported media type or encoding",
     422: "Not what is taken",
+    429: "Too many tries",
     500: "Internal error",
     503: "Temporarily unavailable",
 }
@@ -90,6 +95,34 @@ def entry(error: IngateError, index: int = 0) -> dict[str, Any]:
     return {"index": index, "pointer": error.pointer or "", "error_code": error.code, "detail": error.detail}
 
 
+async def for_reader(error: Response) -> Response:
+    """Return the same error as a page when a person asked, with its status and headers."""
+    if request.path.startswith(MACHINE_PATHS):
+        return error
+    told = msgspec.json.decode(await error.get_data(as_text=False))
+    page = await render(
+        "error.html",
+        block="message",
+        status=error.status_code,
+        viewer=await _viewer(error.status_code),
+        problem=told,
+    )
+    for name in ("Allow", "Retry-After", "WWW-Authenticate"):
+        if name in error.headers:
+            page.headers[name] = error.headers[name]
+    return page
+
+
+async def _viewer(status: int) -> Viewer | None:
+    """Who looks at an error page; not asked when the error is ours, since asking may be what fails."""
+    if status >= 500:
+        return None
+    try:
+        return await viewer()
+    except IngateError:
+        return None
+
+
 def register(app: Quart) -> None:
     """Answer every error of the app in the one shape."""
 
@@ -97,16 +130,20 @@ def register(app: Quart) -> None:
     async def ingate_error(error: IngateError) -> Response:
         if error.retryable:
             log.warning("request_failed", error_code=error.code, path=request.path, cause=repr(error.__cause__))
-        return answer(error)
+        return await for_reader(answer(error))
 
     @app.errorhandler(HTTPException)
     async def http_error(error: HTTPException) -> Response:
         status = error.code or 500
         code = (error.name or "error").lower().replace(" ", "_")
         headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if status == 405 else {}  # type: ignore[attr-defined]  # MethodNotAllowed has it
-        return problem(status, code, TITLES.get(status, error.name or ""), retryable=status == 408, headers=headers)
+        detail = (error.description or "") if status == 429 else TITLES.get(status, error.name or "")
+        told = problem(status, code, detail, retryable=status == 429, headers=headers)
+        if getattr(error, "retry_after", None):
+            told.headers["Retry-After"] = str(error.retry_after)  # type: ignore[attr-defined]  # TooManyRequests has it
+        return await for_reader(told)
 
     @app.errorhandler(Exception)
     async def unexpected(error: Exception) -> Response:
         log.error("request_crashed", path=request.path, exc_info=error)
-        return problem(500, "internal_error", "something went wrong on our side; it has been logged")
+        return await for_reader(problem(500, "internal_error", "something went wrong on our side; it has been logged"))

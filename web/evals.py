@@ -1,20 +1,18 @@
 """Evaluators over the API: define, change, score history, read scores."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-from quart import Blueprint, Response, current_app
+from quart import Blueprint, Response
 
 from actors.run import run as run_actor
 from actors.stage import send
 from app import evals, filters
-from app.errors import InvalidRequest
-from app.exchange import invalid_field
 from app.store import evaluators, exchanges, runs, scores
 from app.store.evaluators import Definition, EvaluatorRow
 from app.store.keys import Identity
 from app.store.runs import RunRow
-from web.body import read_json_body
+from web.body import read_json
 from web.exchanges import ScoreAnswer, score_answer
 from web.query import LIST, cursor, limit, moment, shown
 from web.routing import json_answer, operation
@@ -22,14 +20,11 @@ from web.threads import in_thread
 
 routes = Blueprint("evals", __name__)
 
-#: Bodies of these routes are small.
-_MAX_BYTES = 1 << 20
-
 
 class EvalBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """An evaluator as a person defines it. `config` depends on the type."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
     type: str
     config: dict[str, Any] = {}
     enabled: bool = True
@@ -104,10 +99,6 @@ class ScoreList(msgspec.Struct, kw_only=True):
     next_cursor: str | None
 
 
-_EVAL = msgspec.json.Decoder(EvalBody)
-_RUN = msgspec.json.Decoder(RunBody)
-
-
 @operation(
     routes,
     "POST",
@@ -120,7 +111,7 @@ _RUN = msgspec.json.Decoder(RunBody)
 )
 async def create_eval(identity: Identity) -> Response:
     """Make an evaluator; from now on it scores new exchanges."""
-    definition = await _definition()
+    definition = definition_of(await read_json(EvalBody))
     row = await in_thread(evaluators.create, identity.project_id, definition)
     return json_answer(_eval(row), 201, {"Location": f"/api/v1/evals/{row.id}"})
 
@@ -164,7 +155,7 @@ async def get_eval(identity: Identity, evaluator_id: int) -> Response:
 )
 async def replace_eval(identity: Identity, evaluator_id: int) -> Response:
     """Change an evaluator; old scores keep their version."""
-    definition = await _definition()
+    definition = definition_of(await read_json(EvalBody))
     return json_answer(_eval(await in_thread(evaluators.replace, identity.project_id, evaluator_id, definition)))
 
 
@@ -194,16 +185,13 @@ async def delete_eval(identity: Identity, evaluator_id: int) -> Response:
 )
 async def create_run(identity: Identity, evaluator_id: int) -> Response:
     """Start a run, or estimate one."""
-    body = await _body(_RUN)
-    window = {"since": moment("from", body.since), "until": moment("to", body.until)}
-    evaluator = await in_thread(evaluators.get, identity.project_id, evaluator_id)
-    total = await in_thread(exchanges.count, identity.project_id, terms=filters.parse(body.q), **window)
+    body = await read_json(RunBody)
+    window = Window(moment("from", body.since), moment("to", body.until))
     if body.dry_run:
+        await in_thread(evaluators.get, identity.project_id, evaluator_id)
+        total = await in_thread(estimate_run, identity.project_id, body.q, window)
         return json_answer(RunEstimate(dry_run=True, exchanges=total, cost_usd=0.0))
-    row = await in_thread(
-        runs.create, identity.project_id, evaluator_id, evaluator.version, query=body.q, total=total, **window
-    )
-    await in_thread(send, lambda ids: run_actor.send(ids[0]), [row.id])
+    row = await in_thread(start_run, identity.project_id, evaluator_id, body.q, window)
     return json_answer(_run(row), 202, {"Location": f"/api/v1/evals/{evaluator_id}/runs/{row.id}"})
 
 
@@ -253,8 +241,31 @@ async def list_scores(identity: Identity, evaluator_id: int) -> Response:
     return json_answer(ScoreList(data=data, next_cursor=_text(following)))
 
 
-async def _definition() -> Definition:
-    body = await _body(_EVAL)
+class Window(NamedTuple):
+    """A time window, in milliseconds since 1970 UTC; None leaves a side open."""
+
+    since: int | None
+    until: int | None
+
+
+def estimate_run(project_id: int, q: str, window: Window) -> int:
+    """Count the exchanges that a run would score. Raises InvalidItem for a wrong query."""
+    return exchanges.count(project_id, terms=filters.parse(q), since=window.since, until=window.until)
+
+
+def start_run(project_id: int, evaluator_id: int, q: str, window: Window) -> RunRow:
+    """Start a run of the evaluator's current version and wake its worker. Raises NotFound or InvalidItem."""
+    evaluator = evaluators.get(project_id, evaluator_id)
+    total = estimate_run(project_id, q, window)
+    row = runs.create(
+        project_id, evaluator_id, evaluator.version, query=q, since=window.since, until=window.until, total=total
+    )
+    send(lambda ids: run_actor.send(ids[0]), [row.id])
+    return row
+
+
+def definition_of(body: EvalBody) -> Definition:
+    """Return the definition that a person sent, once it is known that the evaluator can run. Raises InvalidItem."""
     filters.parse(body.filter)
     return Definition(
         name=body.name,
@@ -265,16 +276,6 @@ async def _definition() -> Definition:
         filter=body.filter,
         threshold=body.threshold,
     )
-
-
-async def _body(decoder: msgspec.json.Decoder[Any]) -> Any:
-    raw = await read_json_body(min(_MAX_BYTES, current_app.config["SETTINGS"].max_request_bytes))
-    try:
-        return decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        raise invalid_field(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"not JSON: {error}", error_code="malformed_json") from None
 
 
 def _eval(row: EvaluatorRow) -> EvalAnswer:

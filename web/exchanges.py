@@ -12,7 +12,8 @@ from app import extraction
 from app.errors import InvalidItem
 from app.exchange import present
 from app.extraction import Extraction
-from app.store import exchanges, failures, payloads, scores
+from app.shapes import Buckets, buckets
+from app.store import exchanges, failures, logs, payloads, scores
 from app.store.exchanges import ExchangeRow, Progress
 from app.store.keys import Identity
 from app.store.models import Flag, Kind
@@ -63,6 +64,9 @@ class LogRow(msgspec.Struct, kw_only=True):
     user_id: str | None
     session_id: str | None
     tags: dict[str, str]
+    cost_usd: float | None
+    #: Whether it has no cost though it should have one.
+    unpriced: bool
 
 
 class LogList(msgspec.Struct, kw_only=True):
@@ -90,6 +94,24 @@ class FailureAnswer(msgspec.Struct, kw_only=True):
     traceback: str | None
 
 
+class CostLine(msgspec.Struct, kw_only=True):
+    """One bucket's share of a cost; web searches and requests that are charged apart are counted as `tokens`."""
+
+    bucket: str
+    tokens: int
+    usd: float
+
+
+class CostAnswer(msgspec.Struct, kw_only=True):
+    """How a cost comes about; the lines add up to `cost_usd`."""
+
+    #: `own`, or the name of the price list; the version is the own price's id, or the list's version.
+    price_source: str | None
+    price_version: str | None
+    matched_model: str | None
+    lines: list[CostLine]
+
+
 class LogDetail(LogRow, kw_only=True):
     """An exchange with all the rest; texts are read from its raw item."""
 
@@ -103,6 +125,12 @@ class LogDetail(LogRow, kw_only=True):
     completion: str | None
     system: str | None
     usage: dict[str, int | None]
+    #: Disjoint counts, by which it is priced; `odd` where they do not sum to the provider's own totals.
+    buckets: Buckets | None
+    cost: CostAnswer | None
+    unpriced_reason: str | None
+    #: The version of the extraction that the row was logged by; the texts here are read by the newest.
+    extractor_version: int | None
     metadata: dict[str, Any]
     messages: list[Any]
     scores: list[ScoreAnswer]
@@ -185,8 +213,16 @@ async def raw_log(identity: Identity, request_id: str) -> Response:
 )
 async def retry_log(identity: Identity, request_id: str) -> Response:
     """Make a failed exchange pending again."""
-    state = await in_thread(_retry, identity.project_id, request_id)
+    state = await in_thread(retry, identity.project_id, request_id)
     return json_answer(RetryAnswer(request_id=request_id, status=state), 202)  # type: ignore[arg-type]  # the store's states are these
+
+
+def retry(project_id: int, request_id: str) -> str:
+    """Make a failed exchange pending again, wake its worker, and return its state. Raises NotFound or Conflict."""
+    row = exchanges.get(project_id, request_id)
+    step = failures.retry(row.id)
+    send(SEND[step], [row.id])
+    return exchanges.get(project_id, request_id).state
 
 
 def log_row(row: ExchangeRow) -> LogRow:
@@ -222,6 +258,7 @@ def _row_fields(row: ExchangeRow) -> dict[str, Any]:
         "token_count": None if counts == (None, None, None) else tokens,
         "flags": [flag.name.lower() for flag in Flag if (row.flags or 0) & flag],
         "tags": {} if row.tags is None else json.loads(row.tags),
+        "unpriced": row.unpriced is not None,
     }
 
 
@@ -236,6 +273,7 @@ def _detail(project_id: int, request_id: str, bodies: bool) -> LogDetail:
         "failure": _failure(progress),
         "scores": [score_answer(view) for view in scores.of_exchange(row.id)],
         **_texts(found, raw),
+        **_cost(row),
     }
     if bodies and found.item is not None:
         fields |= {
@@ -254,8 +292,27 @@ def _texts(found: Extraction, raw: bytes) -> dict[str, Any]:
         "completion": found.completion,
         "system": found.system,
         "usage": msgspec.structs.asdict(found.usage),
+        "buckets": buckets(found.answered.tokens, found.answered.usage),
         "metadata": found.metadata(),
         "messages": extraction.conversation(raw),
+    }
+
+
+def _cost(row: ExchangeRow) -> dict[str, Any]:
+    logged = logs.priced(row.id)
+    answer = None
+    if logged is not None and logged.cost.usd is not None:
+        cost = logged.cost
+        answer = CostAnswer(
+            price_source=cost.price_source,
+            price_version=cost.price_version,
+            matched_model=cost.matched_model,
+            lines=[CostLine(bucket=line.bucket, tokens=line.tokens, usd=line.usd) for line in cost.lines],
+        )
+    return {
+        "cost": answer,
+        "unpriced_reason": row.unpriced,
+        "extractor_version": logged and logged.extractor_version,
     }
 
 
@@ -269,10 +326,3 @@ def _failure(progress: Progress) -> FailureAnswer | None:
         if state.state == "failed":
             return FailureAnswer(step=name, reason=state.error, traceback=progress.traceback)
     return None
-
-
-def _retry(project_id: int, request_id: str) -> str:
-    row = exchanges.get(project_id, request_id)
-    step = failures.retry(row.id)
-    send(SEND[step], [row.id])
-    return exchanges.get(project_id, request_id).state

@@ -71,8 +71,8 @@ def shown(milliseconds: int | None) -> str | None:
     """Write a time as the API gives it: RFC 3339, UTC, to the millisecond."""
     if milliseconds is None:
         return None
-    whole = dt.datetime.fromtimestamp(milliseconds // 1000, dt.UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+    whole = dt.datetime.fromtimestamp(milliseconds // 1000, dt.UTC).replace(tzinfo=None)
+    return f"{whole.isoformat()}.{milliseconds % 1000:03d}Z"
 
 
 def _whole(name: str, text: str) -> int:

@@ -33,7 +33,8 @@ async def render(template: str, *, block: str | None = None, status: int = 200, 
         html = await render_block(template, block, **context)
     else:
         html = await render_whole(template, **context)
-    return Response(html, status, headers=HEADERS, content_type="text/html; charset=utf-8")
+    # A lone surrogate in a stranger's text must not break the page.
+    return Response(html.encode("utf-8", "replace"), status, headers=HEADERS, content_type="text/html; charset=utf-8")
 
 
 def wants_part() -> bool:

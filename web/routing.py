@@ -10,7 +10,8 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 from urllib.parse import urlencode
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Quart, Response, request
+from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
 
 from app.errors import Forbidden, InvalidItem
 from app.store.keys import Identity
@@ -48,6 +49,27 @@ OPERATIONS: list[Operation] = []
 
 LIMIT = Parameter("limit", "rows of a page, 1 to 200; default 50")
 CURSOR = Parameter("cursor", "`next_cursor` of the page before")
+
+
+class _Number(IntegerConverter):
+    """Numbers in paths: an id beyond these digits is not there, and no database could look for it."""
+
+    regex = r"\d{1,9}"
+
+
+class _Text(UnicodeConverter):
+    """Texts in paths: no id holds NUL, and PostgreSQL would not look for it."""
+
+    def __init__(self, url_map: Map, **limits: Any) -> None:
+        super().__init__(url_map, **limits)
+        self.regex = self.regex.replace("[^/]", r"[^/\0]")
+
+
+def register(app: Quart) -> None:
+    """Set how paths are read; comes before every route."""
+    app.url_map.converters |= {"int": _Number, "string": _Text, "default": _Text}
+    # A path is right or not found: no redirect from //api.
+    app.url_map.merge_slashes = False
 
 
 def operation(

@@ -109,7 +109,7 @@ async def sign_out() -> Response:
     _believed.pop(token, None)
     await in_thread(sessions.end, token)
     answer = redirect("/sign-in", 303)
-    answer.delete_cookie(_cookie(), path="/", secure=_is_https(), httponly=True, samesite="Lax")
+    answer.delete_cookie(_cookie(), path="/", secure=is_https(), httponly=True, samesite="Lax")
     return answer  # type: ignore[return-value]  # Quart's own Response
 
 
@@ -124,26 +124,29 @@ def _signed_in(session: sessions.Session) -> Response:
         session.token,
         max_age=sessions.LIFETIME_MS // 1000,
         path="/",
-        secure=_is_https(),
+        secure=is_https(),
         httponly=True,
         samesite="Lax",
     )
     return answer  # type: ignore[return-value]  # Quart's own Response
 
 
-def _next() -> str:
-    """Where to go after signing in: a path of ours, never another site."""
-    path = request.args.get("next", "/")
-    parts = urlsplit(path)
-    own = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+def own_path(path: str) -> str:
+    """Return where to go next: a path of ours, never another site."""
+    own = path.startswith("/") and not path.startswith(("//", "/\\"))
     return path if own and path.isprintable() else "/"
 
 
+def _next() -> str:
+    return own_path(request.args.get("next", "/"))
+
+
 def _cookie() -> str:
-    return "__Host-ingate" if _is_https() else "ingate"
+    return "__Host-ingate" if is_https() else "ingate"
 
 
-def _is_https() -> bool:
+def is_https() -> bool:
+    """Whether the browser speaks https, as far as we may believe it."""
     if current_app.config["SETTINGS"].proxy_hops:
         return request.headers.get("X-Forwarded-Proto", request.scheme).split(",")[-1].strip() == "https"
     return request.scheme == "https"

@@ -5,8 +5,8 @@ import secrets
 from typing import NamedTuple
 
 from app.errors import InvalidItem, NotFound
-from app.store import database
-from app.store.models import ApiKey, AuditEntry, Project
+from app.store import audit, database
+from app.store.models import ApiKey, Project
 
 #: Each role includes the ones before.
 ROLES = ("viewer", "member", "admin", "owner")
@@ -21,6 +21,11 @@ class Identity(NamedTuple):
     key_id: int | None
     project_id: int
     role: str
+
+    @property
+    def actor(self) -> str:
+        """How the audit trail names it."""
+        return "sign-in link" if self.key_id is None else f"key:{self.key_id}"
 
     def reaches(self, role: str) -> bool:
         """Whether this identity's role includes `role`."""
@@ -72,7 +77,7 @@ def create(
             role=role,
             created_at=now,
         )
-        _audit(project_id, actor, "key.created", key.id, now)
+        audit.note(project_id, actor, "key.created", f"key:{key.id}", now)
     return _info(key), token
 
 
@@ -97,6 +102,25 @@ def listed(project_id: int | None = None) -> list[KeyInfo]:
         return [_info(key) for key in query]
 
 
+def page(project_id: int, *, limit: int = 50, cursor: int | None = None) -> tuple[list[KeyInfo], int | None]:
+    """Return a project's keys, newest first, and the cursor of the next page."""
+    query = ApiKey.select().where(ApiKey.project_id == project_id).order_by(ApiKey.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(ApiKey.id < cursor)
+    with database.session():
+        found = [_info(key) for key in query]
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def get(project_id: int, key_id: int) -> KeyInfo:
+    """Return one key. Raises NotFound."""
+    with database.session():
+        key = ApiKey.get_or_none(ApiKey.project_id == project_id, ApiKey.id == key_id)
+    if key is None:
+        raise NotFound(f"no key {key_id}")
+    return _info(key)
+
+
 def revoke(key_id: int, *, actor: str, project_id: int | None = None) -> None:
     """Revoke a key at once. Raises NotFound when the project has no such key that is valid."""
     with database.transaction():
@@ -109,7 +133,7 @@ def revoke(key_id: int, *, actor: str, project_id: int | None = None) -> None:
         )
         if not changed:
             raise NotFound(f"no valid key {key_id}")
-        _audit(project_id, actor, "key.revoked", key_id, now)
+        audit.note(project_id, actor, "key.revoked", f"key:{key_id}", now)
 
 
 def digest(token: str) -> bytes:
@@ -123,10 +147,6 @@ def default_project() -> int:
     if project is None:
         project = Project.create(name=DEFAULT_PROJECT, created_at=database.now())
     return int(project.id)
-
-
-def _audit(project_id: int, actor: str, action: str, key_id: int, now: int) -> None:
-    AuditEntry.create(project_id=project_id, at=now, actor=actor, action=action, subject=f"key:{key_id}")
 
 
 def _info(key: ApiKey) -> KeyInfo:

@@ -39,6 +39,21 @@ class ScoreView(NamedTuple):
     at: int
 
 
+class Summary(NamedTuple):
+    """An evaluator's newest scores in numbers; those that could not be scored are counted apart."""
+
+    scores: int
+    passed: int
+    unscored: int
+    mean: float | None
+
+
+#: How many of an evaluator's newest scores a summary looks at.
+SUMMARY_SCORES = 500
+
+#: More versions than a person makes of one evaluator.
+_MAX_VERSIONS = 1_000_000
+
 _VIEW = """SELECT e.request_id, s.exchange_id, v.name, s.version, s.score, s.passed, s.explanation, s.error, s.at
              FROM score s JOIN evaluator v ON v.id = s.evaluator_id JOIN exchange e ON e.id = s.exchange_id"""
 
@@ -59,15 +74,30 @@ def of_evaluator(
     evaluator_id: int, *, limit: int = 50, cursor: int | None = None
 ) -> tuple[list[ScoreView], int | None]:
     """Return an evaluator's scores, newest exchange first, and the cursor of the next page."""
-    below = "" if cursor is None else "AND s.exchange_id < ?"
-    params = [evaluator_id, *([] if cursor is None else [cursor]), limit + 1]
+    # A page may end between two versions of one exchange's score, so the cursor holds both.
+    below = "" if cursor is None else "AND (s.exchange_id, s.version) < (?, ?)"
+    params = [evaluator_id, *([] if cursor is None else divmod(cursor, _MAX_VERSIONS)), limit + 1]
     with database.session():
         rows = execute(
             f"{_VIEW} WHERE s.evaluator_id = ? {below} ORDER BY s.exchange_id DESC, s.version DESC LIMIT ?",
             params,
         )
     found = [_view(row) for row in rows[:limit]]
-    return found, found[-1].exchange_id if len(rows) > limit else None
+    return found, found[-1].exchange_id * _MAX_VERSIONS + found[-1].version if len(rows) > limit else None
+
+
+def summaries(evaluator_ids: Sequence[int]) -> dict[int, Summary]:
+    """Return the summary of each evaluator's newest scores, in one statement."""
+    if not evaluator_ids:
+        return {}
+    one = f"""SELECT * FROM (SELECT CAST(? AS INTEGER), count(*), coalesce(sum(CASE WHEN passed THEN 1 ELSE 0 END), 0),
+                     coalesce(sum(CASE WHEN score IS NULL THEN 1 ELSE 0 END), 0), avg(score)
+                FROM (SELECT passed, score FROM score WHERE evaluator_id = ?
+                       ORDER BY exchange_id DESC LIMIT {SUMMARY_SCORES}) AS newest) AS summary"""
+    params = [value for evaluator_id in evaluator_ids for value in (evaluator_id, evaluator_id)]
+    with database.session():
+        rows = execute(" UNION ALL ".join([one] * len(evaluator_ids)), params)
+    return {row[0]: Summary(*row[1:]) for row in rows}
 
 
 def _view(row: tuple[object, ...]) -> ScoreView:
