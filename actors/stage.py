@@ -52,7 +52,7 @@ def run(stage: Stage, exchange_ids: Sequence[int]) -> None:
         if not claimed:
             continue
         attempts = dict(claimed)
-        outcome = stage.work(list(attempts))
+        outcome = _work(stage, list(attempts))
         moved, broken = _keep(outcome)
         for exchange_id, error in {**outcome.broken, **broken}.items():
             _put_off(stage.step, Claimed(exchange_id, attempts[exchange_id]), error)
@@ -85,6 +85,22 @@ def send(actor_send: Callable[[list[int]], object], ids: Sequence[int]) -> None:
             actor_send(chunk)
     except (redis.RedisError, BrokerError) as error:
         log.warning("message_not_sent", exchanges=len(ids), error=repr(error))
+
+
+def _work(stage: Stage, ids: Sequence[int]) -> Outcome:
+    """Do the work of a chunk; when it breaks as a whole, do it one by one, so that only the culprit stays behind."""
+    try:
+        return stage.work(ids)
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - see `each`
+        if len(ids) == 1:
+            return Outcome([], lambda _: [], {ids[0]: error})
+    # What `each` catches here is a database that went meanwhile: those stay claimed, and the sweep sends them.
+    outcomes, _ = each(ids, lambda exchange_id: _work(stage, [exchange_id]))
+    done = {i: outcome for outcome in outcomes.values() for i in outcome.done}
+    broken = {i: error for outcome in outcomes.values() for i, error in outcome.broken.items()}
+    return Outcome(list(done), lambda kept: [moved for i in kept for moved in done[i].keep([i])], broken)
 
 
 def _keep(outcome: Outcome) -> tuple[list[int], dict[int, Exception]]:

@@ -16,9 +16,11 @@ from actors.evaluate import evaluate
 from actors.extract import extract
 from actors.log import log as log_actor
 from actors.queues import WORKER_QUEUES
+from actors.reprocess import reprocess
 from actors.run import run
 from app.errors import StoreUnavailable
 from app.store import pending, runs
+from app.store import reprocess as reprocess_runs
 from app.store.models import Step
 
 log = structlog.get_logger()
@@ -57,7 +59,7 @@ class Sweep(Middleware):
 
 def sweep(broker: dramatiq.Broker) -> int:
     """Send once more what stands still; return how many exchanges were sent."""
-    if pending.oldest_due() is None and not runs.any_due():
+    if pending.oldest_due() is None and not runs.any_due() and not reprocess_runs.any_due():
         return 0
     if length(broker, *WORKER_QUEUES) >= WINDOW:
         return 0
@@ -71,6 +73,8 @@ def sweep(broker: dramatiq.Broker) -> int:
                 stage.send(send, [one.exchange_id])
     for run_id in runs.take_due(LIMIT):
         stage.send(lambda ids: run.send(ids[0]), [run_id])
+    for run_id in reprocess_runs.take_due(LIMIT):
+        stage.send(lambda ids: reprocess.send(ids[0]), [run_id])
     if due:
         log.info("swept", exchanges=len(due))
     return len(due)

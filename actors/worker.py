@@ -4,9 +4,11 @@ from actors.broker import broker
 from actors.evaluate import evaluate
 from actors.extract import extract
 from actors.log import log
+from actors.reprocess import reprocess
 from actors.run import run
 from actors.sweep import Sweep
+from app import price_list  # noqa: F401 - loaded now, so that no exchange waits for it
 
 broker.add_middleware(Sweep())
 
-__all__ = ["broker", "evaluate", "extract", "log", "run"]
+__all__ = ["broker", "evaluate", "extract", "log", "reprocess", "run"]

@@ -21,6 +21,10 @@ Status = Literal["extracted", "fallback", "mixed", "none"]
 Field = Literal["model", "prompt", "completion", "token_count"]
 Source = Literal["request", "path", "response", "client"]
 
+#: Kept with each row. Raised by one with any change after which `extract`, a shape or app/search.py can give something
+#: else for the same bytes; `ingate reprocess` then brings old rows up to date.
+VERSION: Final = 1
+
 _NUL: Final = rb"\u0000"
 #: A NUL escape in JSON text has an odd number of backslashes before `u0000`.
 _NUL_ESCAPE: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")

@@ -95,6 +95,21 @@ def demo(settings: Settings, url: str, key: str) -> None:
 
 
 @main.command()
+@click.option("--q", default="", help="Filter language, e.g. `model:gpt-4o* is:unpriced`; default: every exchange.")
+@click.option("--since", default="", help="RFC 3339; received at or after.")
+@click.option("--until", default="", help="RFC 3339; received before.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--yes", is_flag=True, help="Change it without asking.")
+@click.pass_obj
+def reprocess(settings: Settings, *, q: str, since: str, until: str, dry_run: bool, yes: bool) -> None:
+    """Read and price stored exchanges again: show what changes, ask, change it."""
+    from web.reprocess_cli import reprocess
+
+    with _store(settings):
+        reprocess(q, since, until, dry_run=dry_run, yes=yes)
+
+
+@main.command()
 def config() -> None:
     """List every setting, its default and what it is."""
     for variable, default, about in Settings.table():

@@ -133,6 +133,7 @@ class _Usage(Form):
     cache_creation: _CacheCreation | None = None
     output_tokens_details: _OutputDetails | None = None
     service_tier: str | None = None
+    speed: str | None = None
     server_tool_use: dict[str, Any] | None = None
 
 
@@ -220,6 +221,7 @@ def _details(response: _Response) -> dict[str, Any]:
         "stop_sequence": response.stop_sequence,
         "stop_details": response.stop_details,
         "service_tier": usage.service_tier,
+        "speed": usage.speed,
         "server_tool_use": usage.server_tool_use,
         "turns": response.turns,
     }

@@ -89,7 +89,10 @@ class Writer:
 
     def _run(self) -> None:
         while (group := self._take()) is not None:
-            self._commit(group)
+            # A caller that gave up meanwhile (its client is gone) is left out; from here on none can give up.
+            staying = [waiting for waiting in group if waiting[1].set_running_or_notify_cancel()]
+            if staying:
+                self._commit(staying)
 
     def _take(self) -> list[_Waiting] | None:
         first = self._waiting.get()
@@ -117,7 +120,14 @@ class Writer:
         for (_, future), receipt in zip(group, receipts, strict=True):
             future.set_result(receipt)
         if new_ids:
+            self._announce(new_ids)
+
+    def _announce(self, new_ids: list[int]) -> None:
+        try:
             self._on_commit(new_ids)
+        except Exception:
+            # The sweep sends them; the thread must live on.
+            log.exception("announce_failed", exchanges=len(new_ids))
 
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
         if len(group) > 1 and not (isinstance(error, IngateError) and error.retryable):
@@ -213,12 +223,14 @@ def _known(submissions: Sequence[Submission], new: dict[_Key, _Stored]) -> dict[
             missing.setdefault(submission.project_id, []).append(entry.request_id)
     known: dict[_Key, _Stored] = {}
     for project_id, request_ids in missing.items():
-        rows = database.execute(
-            f"""SELECT request_id, id, digest FROM exchange
-                 WHERE project_id = ? AND request_id IN ({", ".join("?" * len(request_ids))})""",
-            [project_id, *request_ids],
-        )
-        known |= {(project_id, row[0]): _Stored(row[1], bytes(row[2])) for row in rows}
+        for start in range(0, len(request_ids), MAX_GROUP_ITEMS):
+            part = request_ids[start : start + MAX_GROUP_ITEMS]
+            rows = database.execute(
+                f"""SELECT request_id, id, digest FROM exchange
+                     WHERE project_id = ? AND request_id IN ({", ".join("?" * len(part))})""",
+                [project_id, *part],
+            )
+            known |= {(project_id, row[0]): _Stored(row[1], bytes(row[2])) for row in rows}
     return known
 
 

@@ -35,6 +35,16 @@ def insert_returning(
     return found
 
 
+def update(model: type[pw.Model], keys: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Update rows, each given as the values of `keys` and then those of `columns`."""
+    if not rows:
+        return
+    changes = ", ".join(f"{_quoted(model, column)} = ?" for column in columns)
+    where = " AND ".join(f"{_quoted(model, key)} = ?" for key in keys)
+    ordered = [(*row[len(keys) :], *row[: len(keys)]) for row in rows]
+    execute_many(f'UPDATE "{model._meta.table_name}" SET {changes} WHERE {where}', ordered)
+
+
 @lru_cache(maxsize=2048)
 def _insert_sql(
     model: type[pw.Model], columns: tuple[str, ...], rows: int, ignore: bool, returning: tuple[str, ...]

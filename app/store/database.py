@@ -25,10 +25,11 @@ MIGRATION_LOCK = 7_274_011_881
 
 
 def connect(url: str, *, relaxed: bool = False, max_connections: int = 20) -> None:
-    """Bind the models to the database at `url`; connections open when they are first used.
+    """Bind the models to the database at `url`; connections open when they are first used, those of before close.
 
     relaxed: commits may be lost in a power cut (never torn). For workers only: the sweep repeats what they lose.
     """
+    close()
     make = _sqlite if urlsplit(url).scheme == "sqlite" else _postgresql
     db.initialize(make(url, relaxed, max_connections))
 
@@ -112,7 +113,8 @@ def migrate() -> list[str]:
     with session():
         runner = Runner(db.obj, str(MIGRATIONS))
         if is_sqlite():
-            return list(runner.up())
+            with db.atomic():
+                return list(runner.up())
         execute("SELECT pg_advisory_lock(?)", [MIGRATION_LOCK])
         try:
             return list(runner.up())

@@ -55,13 +55,17 @@ class ExchangeRow(NamedTuple):
     completion_tokens: int | None
     total_tokens: int | None
     flags: int | None
+    cost_usd: float | None
+    #: Why it has no cost, where it should have one.
+    unpriced: str | None
 
 
 _ROW = f"""e.id, e.request_id, {_STATUS}, e.kind,
     (SELECT b.batch_id FROM batch b WHERE b.id = e.batch), e.batch_position, e.received_at, e.started_at,
     coalesce(l.provider, e.provider), e.path, e.method, e.status_code, e.latency_ms, e.ttft_ms, e.user_id,
     e.session_id, e.tags, l.shape, l.extraction, l.reason, l.model, l.response_model, l.finish_reason,
-    l.prompt_preview, l.completion_preview, l.prompt_tokens, l.completion_tokens, l.total_tokens, l.flags"""
+    l.prompt_preview, l.completion_preview, l.prompt_tokens, l.completion_tokens, l.total_tokens, l.flags,
+    l.cost_usd, l.unpriced"""
 
 
 class StepState(NamedTuple):
@@ -99,6 +103,13 @@ class Subject(NamedTuple):
     path: str | None
     status_code: int | None
     latency_ms: float | None
+    received_at: int
+    started_at: int | None
+
+    @property
+    def called_at(self) -> int:
+        """When the call happened, as far as it is known."""
+        return self.received_at if self.started_at is None else self.started_at
 
 
 class Page(NamedTuple):

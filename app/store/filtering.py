@@ -23,6 +23,7 @@ _COLUMNS = {
     "tokens": "l.total_tokens",
     "in_tokens": "l.prompt_tokens",
     "out_tokens": "l.completion_tokens",
+    "cost": "l.cost_usd",
 }
 _IS_ERROR = f"(coalesce(e.status_code, 200) >= 400 OR (coalesce(l.flags, 0) & {Flag.ERROR}) <> 0)"
 _FLAGS = {
@@ -32,6 +33,8 @@ _FLAGS = {
     "truncated": f"(l.flags & {Flag.TRUNCATED}) <> 0",
     "refusal": f"(l.flags & {Flag.REFUSAL}) <> 0",
     "tools": f"(l.flags & {Flag.TOOLS}) <> 0",
+    "odd": f"(l.flags & {Flag.ODD}) <> 0",
+    "unpriced": "l.unpriced IS NOT NULL",
     "pending": "p.exchange_id IS NOT NULL",
     "failed": "f.exchange_id IS NOT NULL",
     "evaluated": "(p.exchange_id IS NULL AND f.exchange_id IS NULL)",

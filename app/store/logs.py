@@ -1,30 +1,173 @@
 """Rows of the log: what extraction found, as lists and filters need it."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from app.exchange import TokenCount
-from app.extraction import Extraction
+from app.extraction import VERSION, Extraction
+from app.pricing import Cost, Line
 from app.search import words
+from app.shapes import buckets
 from app.store import bulk, database, pending, search
 from app.store.models import Flag, Log, Step
 
 PREVIEW_CHARS = 160
 
+#: Values of a column that the filter offers.
+_MAX_KNOWN = 200
+
+#: Unpriced exchanges that the worklist looks at, and the groups that it shows.
+MAX_UNPRICED = 10_000
+_MAX_GROUPS = 500
+
 _COLUMNS = (
     "exchange_id", "project_id", "shape", "extraction", "reason", "provider", "model", "response_model",
     "finish_reason", "prompt_preview", "completion_preview", "prompt_tokens", "completion_tokens", "total_tokens",
-    "flags",
+    "flags", "cached_tokens", "cache_creation_tokens", "reasoning_tokens", "cost_usd", "unpriced", "matched_model",
+    "price_source", "price_version", "cost_lines", "words_digest", "extractor_version",
 )  # fmt: skip
+#: What identifies a row, and never changes.
+_KEYS = 2
+_COST_USD, _WORDS_DIGEST = _COLUMNS.index("cost_usd"), _COLUMNS.index("words_digest")
+#: A row in which nothing else differs says the same as before.
+_VERSIONS = frozenset({"extractor_version", "price_version"})
+_LINES = msgspec.json.Decoder(tuple[Line, ...])
 
 
-def keep(chunk: Sequence[tuple[int, int, Extraction]]) -> list[int]:
-    """Log (exchange id, project id, extraction) rows and move them on, in one transaction; return those that moved."""
+class Entry(NamedTuple):
+    """An exchange that is ready for the log."""
+
+    exchange_id: int
+    project_id: int
+    found: Extraction
+    cost: Cost
+
+
+class Changes(NamedTuple):
+    """What reading a chunk of exchanges again changes."""
+
+    #: Rows of which more than the versions differs.
+    changed: int
+    #: How many rows differ, by column; `search_words` stands for the words of the search index.
+    fields: dict[str, int]
+    #: The costs that are known, added up.
+    cost_before: float
+    cost_after: float
+
+
+class Priced(NamedTuple):
+    """The cost of an exchange as it was logged, and the version of the extraction that it was logged by."""
+
+    cost: Cost
+    extractor_version: int | None
+
+
+def keep(chunk: Sequence[Entry]) -> list[int]:
+    """Log exchanges and move them on, in one transaction; return the ids of those that moved."""
     with database.transaction():
-        moved = set(pending.advance([row[0] for row in chunk], Step.LOG))
-        rows = [row for row in chunk if row[0] in moved]
-        bulk.insert(Log, _COLUMNS, [_row(*row) for row in rows], ignore=True)
-        search.insert([(exchange_id, words(f.prompt, f.completion, f.system)) for exchange_id, _, f in rows])
+        moved = set(pending.advance([entry.exchange_id for entry in chunk], Step.LOG))
+        rows = [_row(entry) for entry in chunk if entry.exchange_id in moved]
+        bulk.insert(Log, _COLUMNS, [row for row, _ in rows], ignore=True)
+        search.insert([(row[0], found) for row, found in rows])
     return sorted(moved)
+
+
+def rewrite(chunk: Sequence[Entry], *, dry_run: bool) -> Changes:
+    """Bring logged exchanges up to date, inside the caller's transaction, and say what that changes.
+
+    dry_run: only say it.
+    """
+    before = _stored([entry.exchange_id for entry in chunk])
+    rows = [(before[entry.exchange_id], *_row(entry)) for entry in chunk if entry.exchange_id in before]
+    differing = [_differing(old, new) for old, new, _ in rows]
+    fields = Counter(name for names in differing for name in names)
+    if not dry_run:
+        stale = [new for (_, new, _), names in zip(rows, differing, strict=True) if names]
+        bulk.update(Log, _COLUMNS[:1], _COLUMNS[_KEYS:], [(row[0], *row[_KEYS:]) for row in stale])
+        search.replace([(new[0], found) for old, new, found in rows if old[_WORDS_DIGEST] != new[_WORDS_DIGEST]])
+    return Changes(
+        changed=sum(not names <= _VERSIONS for names in differing),
+        fields=dict(fields),
+        cost_before=sum(old[_COST_USD] or 0.0 for old, _, _ in rows),
+        cost_after=sum(new[_COST_USD] or 0.0 for _, new, _ in rows),
+    )
+
+
+def priced(exchange_id: int) -> Priced | None:
+    """Return an exchange's cost as it was logged; None before it is."""
+    with database.session():
+        rows = database.execute(
+            """SELECT cost_usd, unpriced, matched_model, price_source, price_version, cost_lines, extractor_version
+                 FROM log WHERE exchange_id = ?""",
+            [exchange_id],
+        )
+    if not rows:
+        return None
+    usd, unpriced, model, source, version, lines, extractor = rows[0]
+    cost = Cost(
+        usd=usd, unpriced=unpriced, matched_model=model, price_source=source, price_version=version,
+        lines=_LINES.decode(lines) if lines else (),
+    )  # fmt: skip
+    return Priced(cost, extractor)
+
+
+class Unpriced(NamedTuple):
+    """Exchanges that have no cost for the same reason."""
+
+    provider: str | None
+    model: str | None
+    reason: str
+    exchanges: int
+    first_seen: int
+    last_seen: int
+
+
+def unpriced(project_id: int) -> tuple[list[Unpriced], bool]:
+    """Group a project's newest MAX_UNPRICED unpriced exchanges by what is missing, the most frequent first.
+
+    The second value says whether there are older ones, which were not looked at.
+    """
+    newest = """SELECT exchange_id, provider, coalesce(response_model, model) AS model, unpriced
+                  FROM log WHERE project_id = ? AND unpriced IS NOT NULL ORDER BY exchange_id DESC LIMIT ?"""
+    with database.session():
+        rows = database.execute(
+            f"""SELECT n.provider, n.model, n.unpriced, count(*), min(e.received_at), max(e.received_at)
+                  FROM ({newest}) AS n JOIN exchange e ON e.id = n.exchange_id
+                 GROUP BY n.provider, n.model, n.unpriced ORDER BY 4 DESC, 6 DESC LIMIT {_MAX_GROUPS}""",
+            [project_id, MAX_UNPRICED],
+        )
+        older = database.execute(f"{newest} OFFSET ?", [project_id, 1, MAX_UNPRICED])
+    return [Unpriced(*row) for row in rows], bool(older)
+
+
+class Known(NamedTuple):
+    """What a project's log holds, for people to choose from."""
+
+    models: list[str]
+    providers: list[str]
+
+
+def known(project_id: int) -> Known:
+    """Return the models and providers of a project's log, in order."""
+    with database.session():
+        return Known(_distinct("model", project_id), _distinct("provider", project_id))
+
+
+def _distinct(column: str, project_id: int) -> list[str]:
+    # One jump in the index per value: DISTINCT would read every row.
+    rows = database.execute(
+        f"""WITH RECURSIVE value (v) AS (
+                SELECT (SELECT min({column}) FROM log WHERE project_id = ?)
+                UNION ALL
+                SELECT (SELECT min({column}) FROM log WHERE project_id = ? AND {column} > value.v)
+                  FROM value WHERE value.v IS NOT NULL
+            ) SELECT v FROM value WHERE v IS NOT NULL LIMIT {_MAX_KNOWN}""",
+        [project_id, project_id],
+    )
+    return [row[0] for row in rows]
 
 
 def preview(text: str | None) -> str | None:
@@ -35,20 +178,40 @@ def preview(text: str | None) -> str | None:
     return line if len(line) <= PREVIEW_CHARS and len(text) <= PREVIEW_CHARS * 4 else line[: PREVIEW_CHARS - 1] + "…"
 
 
-def _row(exchange_id: int, project_id: int, found: Extraction) -> bulk.Row:
-    tokens = found.token_count or TokenCount()
-    return (
+def _row(entry: Entry) -> tuple[bulk.Row, list[str]]:
+    """Return the row of an exchange, and its words for the search index."""
+    exchange_id, project_id, found, cost = entry
+    tokens, usage = found.token_count or TokenCount(), found.answered.usage
+    indexed = words(found.prompt, found.completion, found.system)
+    row = (
         exchange_id, project_id, found.shape, found.status, found.reason, found.provider, found.model,
         found.response_model, found.answered.finish_reason, preview(found.prompt), preview(found.completion),
-        tokens.prompt, tokens.completion, tokens.total, _flags(found),
+        tokens.prompt, tokens.completion, tokens.total, _flags(found), usage.cached_tokens,
+        usage.cache_creation_tokens, usage.reasoning_tokens, cost.usd, cost.unpriced, cost.matched_model,
+        cost.price_source, cost.price_version, msgspec.json.encode(cost.lines).decode() if cost.lines else None,
+        search.digest(indexed), VERSION,
     )  # fmt: skip
+    return row, indexed
+
+
+def _differing(old: bulk.Row, new: bulk.Row) -> set[str]:
+    names = {name for name, was, now in zip(_COLUMNS, old, new, strict=True) if was != now}
+    return {"search_words" if name == "words_digest" else name for name in names}
+
+
+def _stored(ids: Sequence[int]) -> dict[int, bulk.Row]:
+    names = ", ".join(_COLUMNS)
+    where = database.in_list("exchange_id")
+    return {row[0]: row for row in database.execute(f"SELECT {names} FROM log WHERE {where}", [database.id_list(ids)])}
 
 
 def _flags(found: Extraction) -> int:
+    counts = buckets(found.answered.tokens, found.answered.usage)
     return (
         Flag.STREAMED * found.answered.streamed
         | Flag.TRUNCATED * found.answered.truncated
         | Flag.ERROR * (found.answered.error is not None)
         | Flag.REFUSAL * bool(found.answered.refusal)
         | Flag.TOOLS * bool(found.answered.tool_calls)
+        | Flag.ODD * (counts is not None and counts.odd)
     )

@@ -34,6 +34,8 @@ class Flag(IntEnum):
     ERROR = 4
     REFUSAL = 8
     TOOLS = 16
+    #: The reported token counts do not sum to the provider's own totals.
+    ODD = 32
 
 
 class Base(pw.Model):
@@ -224,7 +226,10 @@ class Finished(Base):
 
 
 class Log(Base):
-    """What extraction found, as lists and filters need it; inserted once. Full texts are read from the payload."""
+    """What extraction found, as lists and filters need it; inserted once, rewritten only by a reprocess run.
+
+    Full texts are read from the payload.
+    """
 
     exchange_id = pw.BigIntegerField(primary_key=True)
     project_id = pw.IntegerField()
@@ -242,6 +247,21 @@ class Log(Base):
     completion_tokens = pw.BigIntegerField(null=True)
     total_tokens = pw.BigIntegerField(null=True)
     flags = pw.IntegerField()
+    cached_tokens = pw.BigIntegerField(null=True)
+    cache_creation_tokens = pw.BigIntegerField(null=True)
+    reasoning_tokens = pw.BigIntegerField(null=True)
+    cost_usd = pw.DoubleField(null=True)
+    #: Why there is no cost, though something was used or should have been reported; indexed where it is not null.
+    unpriced = pw.TextField(null=True)
+    matched_model = pw.TextField(null=True)
+    price_source = pw.TextField(null=True)
+    price_version = pw.TextField(null=True)
+    #: JSON array of [bucket, tokens, usd].
+    cost_lines = pw.TextField(null=True)
+    #: Tells whether the words of the search index are still those of the texts.
+    words_digest = pw.BigIntegerField(null=True)
+    #: app.extraction.VERSION; null in rows from before there were versions.
+    extractor_version = pw.IntegerField(null=True)
 
     class Meta:
         indexes = (
@@ -321,7 +341,48 @@ class EvalRun(Base):
     due_at = pw.BigIntegerField(null=True)
 
 
+class Price(Base):
+    """A project's own price."""
+
+    id = pw.AutoField()
+    project_id = pw.IntegerField(index=True)
+    #: Patterns in which `*` stands for any text; provider null: any.
+    provider = pw.TextField(null=True)
+    model = pw.TextField()
+    valid_from = pw.BigIntegerField(null=True)
+    #: JSON object: USD per million tokens, by bucket.
+    rates = pw.TextField()
+    created_at = pw.BigIntegerField()
+
+
+class ReprocessRun(Base):
+    """Reading stored exchanges again; `cursor` is the last exchange looked at, newest first."""
+
+    id = pw.AutoField()
+    project_id = pw.IntegerField(index=True)
+    query = pw.TextField()
+    since = pw.BigIntegerField(null=True)
+    until = pw.BigIntegerField(null=True)
+    #: Everything is found out and nothing is changed.
+    dry_run = pw.BooleanField()
+    state = pw.TextField()
+    total = pw.IntegerField()
+    processed = pw.IntegerField()
+    #: Exchanges whose item cannot be read; their rows stay as they are.
+    failed = pw.IntegerField()
+    changed = pw.IntegerField()
+    #: JSON object: how many rows change, by field.
+    fields = pw.TextField()
+    cost_before = pw.DoubleField()
+    cost_after = pw.DoubleField()
+    cursor = pw.BigIntegerField()
+    created_at = pw.BigIntegerField()
+    finished_at = pw.BigIntegerField(null=True)
+    #: When the sweep sends it again.
+    due_at = pw.BigIntegerField(null=True)
+
+
 ALL = (
     Project, ApiKey, SignInLink, LoginSession, AuditEntry, Batch, Rejection, Duplicate, Exchange, Payload, Pending,
-    Failure, Finished, Log, Evaluator, EvaluatorVersion, Score, EvalRun,
+    Failure, Finished, Log, Evaluator, EvaluatorVersion, Score, EvalRun, Price, ReprocessRun,
 )  # fmt: skip
