@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-backends lint check bench fuzz format requirements clean
+.PHONY: run test test-backends lint check bench fuzz screenshots format requirements clean
 
 run: .venv/runtime
 	@exec $(BIN)/ingate up
@@ -24,6 +24,9 @@ check: lint test
 
 bench: .venv/development
 	$(BIN)/python -m benchmarks
+
+screenshots: .venv/development
+	$(BIN)/python -m tests.browser.screenshots
 
 # Ten minutes of Atheris on the readers; it wants a compiler's runtime, so it is no pinned dependency.
 fuzz: .venv/development

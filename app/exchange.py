@@ -42,8 +42,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Milliseconds | None = None
     time_to_first_token_ms: Milliseconds | None = None
     #: Empty when absent; a JSON `null` is the same as absent.
-    request_body: msgspec.Raw = msgspec.Raw()
-    response_body: msgspec.Raw = msgspec.Raw()
+    request_body: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    response_body: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     #: Pre-extracted fields: used where extraction yields nothing.
     model: Annotated[str, msgspec.Meta(max_length=512)] | None = None
     prompt: str | None = None

@@ -45,14 +45,18 @@ KEYS = {
     "tokens": Sort.NUMBER,
     "in_tokens": Sort.NUMBER,
     "out_tokens": Sort.NUMBER,
+    "cost": Sort.NUMBER,
     "is": Sort.FLAG,
 }
-FLAGS = ("error", "ok", "streamed", "truncated", "refusal", "tools", "pending", "failed", "evaluated")
+FLAGS = (
+    "error", "ok", "streamed", "truncated", "refusal", "tools", "odd", "unpriced", "pending", "failed", "evaluated",
+)  # fmt: skip
 
 _UNITS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "k": 1000}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|k)?")
 _TERM = re.compile(r'\s*(-?)([A-Za-z_]+):((?:"(?:[^"\\]|\\.)*"|[^\s",]*)(?:,(?:"(?:[^"\\]|\\.)*"|[^\s",]*))*)(?=\s|$)')
 _WORDS = re.compile(r'\s*(-?)("(?:[^"\\]|\\.)*"|[^\s":-][^\s":]*)(?=\s|$)')
+_VALUE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^",]*)(?:,(?:"(?:[^"\\]|\\.)*"|[^",]*))*')
 _ALTERNATIVE = re.compile(r'("(?:[^"\\]|\\.)*"|[^",]*)(?:,|$)')
 
 
@@ -97,6 +101,8 @@ def parse(query: str) -> tuple[Term, ...]:
 
 def term(key: str, value: str, *, negated: bool = False) -> Term:
     """Read one key's value. Raises InvalidItem."""
+    if "\0" in value:
+        raise _invalid(f"{key[:80]}: no text holds NUL")
     if key == "text":
         return Term(key, negated, (_words(value),))
     if key not in KEYS:
@@ -104,6 +110,8 @@ def term(key: str, value: str, *, negated: bool = False) -> Term:
         raise _invalid(
             f"unknown key {key!r}" + (f": did you mean {close[0]!r}?" if close else f"; keys: {', '.join(KEYS)}")
         )
+    if not _VALUE.fullmatch(value):
+        raise _invalid(f"{key}: a quotation mark of {value[:80]!r} is out of place")
     alternatives = [match.group(1) for match in _ALTERNATIVE.finditer(value)]
     if len(alternatives) > 1 and not alternatives[-1]:
         alternatives.pop()

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from app.errors import SettingError
 
@@ -37,15 +37,23 @@ def _whole(low: int, high: int) -> _Parser:
 
 
 def _database_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("sqlite", "postgres", "postgresql"):
+    if _scheme(text) not in ("sqlite", "postgres", "postgresql"):
         raise ValueError("sqlite:///path or postgresql://user:password@host/name")
     return text
 
 
 def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("redis", "rediss", "unix"):
+    if _scheme(text) not in ("redis", "rediss", "unix"):
         raise ValueError("redis://host:port/0, rediss://… or unix:///path")
     return text
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        # Its message quotes the URL, password included.
+        return ""
 
 
 def _api_key(text: str) -> str:
@@ -154,8 +162,8 @@ class Settings:
         settings = cls(**values)
         settings = dataclasses.replace(
             settings,
-            database_url=settings.database_url or f"sqlite:///{(settings.data / 'ingate.db').absolute()}",
-            redis_url=settings.redis_url or f"unix://{settings.queue_socket}",
+            database_url=settings.database_url or f"sqlite:///{quote(str((settings.data / 'ingate.db').absolute()))}",
+            redis_url=settings.redis_url or settings.queue_url,
         )
         return settings.for_heroku() if settings.dyno else settings
 
@@ -192,9 +200,14 @@ class Settings:
         return Path(tempfile.gettempdir()) / f"ingate-{digest}.sock"
 
     @property
+    def queue_url(self) -> str:
+        """The bundled queue server's URL."""
+        return f"unix://{quote(str(self.queue_socket))}"
+
+    @property
     def bundled_queue(self) -> bool:
         """Whether `ingate up` runs the queue server itself."""
-        return self.redis_url == f"unix://{self.queue_socket}"
+        return self.redis_url == self.queue_url
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ and a Redis number of their own on those servers, which are left as they were fo
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -83,16 +84,51 @@ def scratch_redis() -> Iterator[str]:
     pytest.fail("REDIS_URL: no empty database number from 1 to 15")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[str]:
-    """A fresh, migrated store that this process is connected to; its URL."""
+@pytest.fixture(scope="session")
+def server_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A migrated database on the server of DATABASE_URL; its URL."""
     from app.store import database
 
-    with scratch_database(tmp_path / "store.db") as url:
+    with scratch_database(tmp_path_factory.getbasetemp() / "unused.db") as url:
         database.connect(url)
         database.migrate()
-        yield url
         database.close()
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    from app.store import database
+
+    path = tmp_path_factory.mktemp("migrated") / "store.db"
+    database.connect(f"sqlite:///{path}")
+    database.migrate()
+    database.close()
+    return path
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh, migrated store that this process is connected to; its URL."""
+    from actors import memo
+    from app.store import database
+
+    # Ids begin anew with each store, so nothing may be remembered from the one before.
+    memo.forget(list(memo._reads))
+    if SERVER_DATABASE_URL:
+        # One database for the session, emptied for each test: making one takes ten times as long.
+        url = request.getfixturevalue("server_store")
+        database.connect(url)
+        with database.session():
+            tables = [name for name in database.db.get_tables() if name != "schema_migration"]
+            database.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
+    else:
+        url = f"sqlite:///{tmp_path / 'store.db'}"
+        shutil.copyfile(request.getfixturevalue("migrated_file"), tmp_path / "store.db")
+        database.connect(url)
+    yield url
+    database.close()
 
 
 class Api:
@@ -135,6 +171,8 @@ async def api(store: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]
 class Ingate:
     """A whole Ingate of real processes, started by `ingate up`."""
 
+    command = (sys.executable, "-m", "web")
+
     def __init__(self, environ: dict[str, str]) -> None:
         self.environ = environ
         self.port = free_port()
@@ -148,14 +186,51 @@ class Ingate:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "web", "up"],
+                [*self.command, "up"],
                 cwd=ROOT,
-                env={**os.environ, **self.environ, "PORT": str(self.port)},
+                env=self.full_environ(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         wait_until(self.alive, seconds=60, why=self.output)
+
+    def full_environ(self) -> dict[str, str]:
+        """The environment of its processes."""
+        return {**os.environ, **self.environ, "PORT": str(self.port)}
+
+    def sign_in_link(self) -> str:
+        """Return what `ingate sign-in` prints."""
+        words = [*self.command, "sign-in"]
+        return subprocess.check_output(words, cwd=ROOT, env=self.full_environ(), text=True).strip()
+
+    def break_payload(self, request_id: str) -> None:
+        """Make an exchange fail for real: its payload names a codec that does not exist, and it is logged again."""
+        self._sql(
+            "UPDATE payload SET codec = codec + 90 WHERE exchange_id = (SELECT id FROM exchange WHERE request_id = ?)",
+            "INSERT INTO pending (exchange_id, step, attempts, due_at, leased_until) "
+            "SELECT id, 0, 4, 0, 0 FROM exchange WHERE request_id = ?",
+            "DELETE FROM finished WHERE exchange_id = (SELECT id FROM exchange WHERE request_id = ?)",
+            "DELETE FROM log WHERE exchange_id = (SELECT id FROM exchange WHERE request_id = ?)",
+            request_id=request_id,
+        )
+        wait_until(lambda: self.receipt(request_id)["status"] == "failed", why=self.output)
+
+    def mend_payload(self, request_id: str) -> None:
+        """Undo `break_payload`, but for the failure."""
+        self._sql(
+            "UPDATE payload SET codec = codec - 90 WHERE exchange_id = (SELECT id FROM exchange WHERE request_id = ?)",
+            request_id=request_id,
+        )
+
+    def _sql(self, *statements: str, request_id: str) -> None:
+        from app.store import database
+
+        database.connect(self.environ["DATABASE_URL"])
+        with database.transaction():
+            for statement in statements:
+                database.execute(statement, [request_id])
+        database.close()
 
     def stop(self) -> int:
         """Stop it as Ctrl-C does; return the exit code."""

@@ -75,9 +75,10 @@ def _codes(index: int, value: int | str) -> range:
     text = str(value).strip().lower()
     if text in _CLASSES:
         return _CLASSES[text]
-    low, _, high = text.partition("-")
-    if low.isdecimal() and (high or low).isdecimal() and 100 <= int(low) <= int(high or low) <= 599:
-        return range(int(low), int(high or low) + 1)
+    low, dash, high = text.partition("-")
+    high = high if dash else low
+    if low.isdecimal() and high.isdecimal() and 100 <= int(low) <= int(high) <= 599:
+        return range(int(low), int(high) + 1)
     raise InvalidItem(
         f"expected: {text[:40]!r} is none of 200, 2xx, 200-299",
         error_code="out_of_range",

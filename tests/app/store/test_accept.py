@@ -1,0 +1,290 @@
+"""Accepting: one transaction for what waits together, one row for each request id, and nobody else's fate shared."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from app.errors import StoreUnavailable
+from app.store import accept, database, payloads
+from app.store.accept import Receipt, Submission, Writer, store
+from tests.helpers import encoded, item, sql, submission
+
+pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("store")]
+
+
+@pytest.fixture
+def committed() -> list[list[int]]:
+    """What the writer announced, group by group."""
+    return []
+
+
+@pytest.fixture
+def writer(store: str, committed: list[list[int]]) -> Iterator[Writer]:
+    """A writer that is closed in the end."""
+    running = Writer(committed.append)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Lets no group be stored until it is set, so that submissions wait together."""
+    go, real = threading.Event(), accept.store
+
+    def store_when_set(submissions: Any) -> Any:
+        assert go.wait(20)
+        return real(submissions)
+
+    monkeypatch.setattr(accept, "store", store_when_set)
+    yield go
+    go.set()
+
+
+def results(futures: list["Future[Receipt]"]) -> list[Receipt]:
+    return [future.result(20) for future in futures]
+
+
+def count(table: str) -> int:
+    return int(sql(f"SELECT count(*) FROM {table}")[0][0])
+
+
+def test_an_exchange_is_stored_with_its_very_bytes_and_waits_for_extraction() -> None:
+    raw = b'{ "request_id":"a", "prompt":"x" , "n": 1.10 }'
+
+    receipts, ids = store([submission(raw)])
+
+    assert [(o.position, o.request_id, o.duplicate, o.error) for o in receipts[0].outcomes] == [(0, "a", False, None)]
+    assert payloads.read(ids[0]) == raw
+    assert sql("SELECT exchange_id, step, attempts, leased_until FROM pending") == [(ids[0], 0, 0, 0)]
+
+
+def test_what_waits_together_is_committed_together(
+    writer: Writer, held: threading.Event, committed: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transactions: list[int] = []
+    real = database.transaction
+    monkeypatch.setattr(database, "transaction", lambda: (transactions.append(1), real())[1])
+    futures = [writer.submit(submission(item(request_id=f"first-{n}"))) for n in range(1)]
+    while writer._waiting.qsize():  # the first is taken and held, the others wait
+        pass
+    waiting = [submission(item(request_id=f"r{n}")) for n in range(50)]
+    transactions.clear()
+
+    futures += [writer.submit(one) for one in waiting]
+    held.set()
+
+    assert all(receipt.outcomes[0].error is None for receipt in results(futures))
+    writer.close()
+    assert len(transactions) == 2
+    assert [len(ids) for ids in committed] == [1, 50]
+
+
+def test_a_group_is_bounded(writer: Writer, held: threading.Event, committed: list[list[int]]) -> None:
+    futures = [
+        writer.submit(submission(*[item(request_id=f"{s}-{n}") for n in range(400)], batch=True)) for s in range(7)
+    ]
+
+    held.set()
+    results(futures)
+    writer.close()
+
+    assert sum(len(ids) for ids in committed) == 2800
+    assert max(len(ids) for ids in committed) <= 1400
+
+
+def test_a_hundred_racing_replays_are_one_row_and_a_hundred_accepts(writer: Writer) -> None:
+    replays = [submission(item(request_id="same")) for _ in range(100)]
+    barrier, futures = threading.Barrier(20), []
+
+    def replay(part: list[Submission]) -> None:
+        barrier.wait(10)
+        futures.extend([writer.submit(one) for one in part])
+
+    threads = [threading.Thread(target=replay, args=(replays[n::20],)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    outcomes = [receipt.outcomes[0] for receipt in results(futures)]
+    assert len(outcomes) == 100
+    assert sum(outcome.duplicate for outcome in outcomes) == 99
+    assert {outcome.error for outcome in outcomes} == {None}
+    assert (count("exchange"), count("pending"), count("payload")) == (1, 1, 1)
+
+
+def test_two_processes_that_race_keep_one_row() -> None:
+    # Two writers are what two web processes are to the database.
+    writers = [Writer(lambda ids: None) for _ in range(2)]
+
+    futures = [writers[n % 2].submit(submission(item(request_id=f"r{n // 2}"))) for n in range(100)]
+
+    outcomes = [receipt.outcomes[0] for receipt in results(futures)]
+    for writer in writers:
+        writer.close()
+    assert sum(outcome.duplicate for outcome in outcomes) == 50
+    assert {outcome.error for outcome in outcomes} == {None}
+    assert count("exchange") == 50
+
+
+def test_the_same_item_twice_in_a_batch_is_one_row_and_a_duplicate() -> None:
+    receipts, ids = store([submission(item(request_id="a"), item(request_id="a"), batch=True)])
+
+    assert [outcome.duplicate for outcome in receipts[0].outcomes] == [False, True]
+    assert len(ids) == 1
+
+
+def test_another_item_of_the_same_id_in_a_batch_is_a_conflict() -> None:
+    (receipt,), ids = store([submission(item(request_id="a"), item(request_id="a", status_code=500), batch=True)])
+
+    first, second = receipt.outcomes
+    assert (first.error, len(ids)) == (None, 1)
+    assert second.error is not None
+    assert (second.error.code, second.error.pointer) == ("request_id_conflict", "/request_id")
+
+
+def test_the_same_item_in_two_submissions_of_a_group_is_one_row() -> None:
+    receipts, ids = store([submission(item(request_id="a")) for _ in range(2)])
+
+    assert [receipt.outcomes[0].duplicate for receipt in receipts] == [False, True]
+    assert len(ids) == 1
+
+
+def test_a_replay_is_a_duplicate_and_starts_nothing() -> None:
+    _, first = store([submission(item(request_id="a"))])
+    sql("DELETE FROM pending")
+
+    (receipt,), again = store([submission(item(request_id="a"))])
+
+    assert (receipt.outcomes[0].duplicate, again, len(first)) == (True, [], 1)
+    assert count("pending") == 0
+
+
+def test_a_replay_with_other_bytes_is_a_conflict_and_changes_nothing() -> None:
+    _, ids = store([submission(encoded(request_id="a"))])
+
+    (receipt,), new = store([submission(encoded(request_id="a", status_code=500))])
+
+    assert receipt.outcomes[0].error is not None
+    assert receipt.outcomes[0].error.code == "request_id_conflict"
+    assert new == []
+    assert payloads.read(ids[0]) == encoded(request_id="a")
+
+
+def test_a_request_id_belongs_to_its_project() -> None:
+    (one, two), ids = store([submission(item(request_id="a"), project_id=project) for project in (1, 2)])
+
+    assert not one.outcomes[0].duplicate
+    assert not two.outcomes[0].duplicate
+    assert len(ids) == 2
+
+
+def test_a_batch_of_refused_items_is_kept_with_the_reasons() -> None:
+    (receipt,), ids = store([submission(item(request_id="bad", status_code=1), b"7", batch=True)])
+
+    assert ids == []
+    assert receipt.batch_id is not None
+    assert sql("SELECT position, request_id, error_code, pointer FROM rejection ORDER BY position") == [
+        (0, "bad", "out_of_range", "/status_code"),
+        (1, None, "wrong_type", ""),
+    ]
+
+
+def test_a_single_makes_no_batch() -> None:
+    (receipt,), _ = store([submission(item())])
+
+    assert (receipt.batch_id, count("batch")) == (None, 0)
+
+
+def test_many_duplicates_are_found_again() -> None:
+    items = [item(request_id=f"r{n}") for n in range(1000)]
+    store([submission(*items)])
+
+    (receipt,), ids = store([submission(*items, *items)])
+
+    assert ids == []
+    assert all(outcome.duplicate for outcome in receipt.outcomes)
+
+
+def test_more_items_than_one_statement_takes_can_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accept, "MAX_GROUP_ITEMS", 10)
+    items = [item(request_id=f"r{n}") for n in range(25)]
+    _, ids = store([submission(*items)])
+
+    (receipt,), again = store([submission(*items)])
+
+    assert (len(ids), len(again)) == (25, 0)
+    assert all(outcome.duplicate for outcome in receipt.outcomes)
+
+
+def test_a_submission_that_the_database_refuses_fails_alone(writer: Writer, held: threading.Event) -> None:
+    good = [submission(item(request_id=f"r{n}")) for n in range(4)]
+    poisoned: Submission = submission(item(request_id="poison"))
+    entry = poisoned.entries[0]._replace(tags=object())
+    poisoned = poisoned._replace(entries=[entry])
+    futures = [writer.submit(one) for one in (good[0], good[1], poisoned, good[2], good[3])]
+
+    held.set()
+
+    assert [future.exception(20) is None for future in futures] == [True, True, False, True, True]
+    assert sql("SELECT request_id FROM exchange ORDER BY request_id") == [("r0",), ("r1",), ("r2",), ("r3",)]
+
+
+def test_what_cannot_be_stored_now_fails_as_unavailable_and_the_next_is_stored(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(submissions: Any) -> Any:
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accept, "store", gone)
+        refused = writer.submit(submission(item(request_id="a"))).exception(20)
+
+    assert isinstance(refused, StoreUnavailable)
+    assert writer.submit(submission(item(request_id="a"))).result(20).outcomes[0].error is None
+
+
+def test_a_caller_that_gave_up_does_not_end_the_writer(writer: Writer, held: threading.Event) -> None:
+    first = writer.submit(submission(item(request_id="first")))
+    gone = writer.submit(submission(item(request_id="gone")))
+
+    gone.cancel()
+    held.set()
+
+    assert first.result(20).outcomes[0].error is None
+    assert writer.submit(submission(item(request_id="next"))).result(20).outcomes[0].error is None
+
+
+def test_an_announcement_that_fails_does_not_end_the_writer(store: str) -> None:
+    def broken(ids: list[int]) -> None:
+        raise RuntimeError("no queue")
+
+    writer = Writer(broken)
+
+    receipts = [writer.submit(submission(item(request_id=f"r{n}"))).result(20) for n in range(2)]
+    writer.close()
+
+    assert [receipt.outcomes[0].error for receipt in receipts] == [None, None]
+
+
+def test_closing_commits_what_waits(store: str) -> None:
+    writer = Writer(lambda ids: None)
+    futures = [writer.submit(submission(item(request_id=f"r{n}"))) for n in range(300)]
+
+    writer.close()
+
+    assert all(future.done() for future in futures)
+    assert count("exchange") == 300
+
+
+def test_ids_are_announced_after_the_commit(store: str) -> None:
+    seen: list[bool] = []
+    writer = Writer(lambda ids: seen.append(sql("SELECT id FROM exchange") == [(ids[0],)]))
+
+    writer.submit(submission(item())).result(20)
+    writer.close()
+
+    assert seen == [True]
