@@ -1,4 +1,4 @@
-"""`make fuzz`: Atheris on the three readers, whatever the bodies are. A finding is an exception, or a second of silence.
+"""`make fuzz`: Atheris on the three readers, whatever the bodies are. A finding is an exception or a second of silence.
 
 Not run by pytest; a finding becomes a case in tests/exchanges. Seeds are the cases of tests/exchanges.
 """

@@ -32,10 +32,10 @@ _FIRST = """{
   "latency_ms": 432,
   "request_body": {
     "model": "gpt-4o-mini",
-    "messages": [{"role": "user", "content": "Name one city worth a weekend in March."}]
+    "messages": [{"role": "user", "content": "Name one city for March."}]
   },
   "response_body": {
-    "choices": [{"message": {"content": "Seville: orange trees in blossom and 20 degrees."}, "finish_reason": "stop"}],
+    "choices": [{"message": {"content": "Seville."}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 17, "completion_tokens": 13, "total_tokens": 30}
   }
 }"""
