@@ -119,12 +119,14 @@ def _keep(outcome: Outcome) -> tuple[list[int], dict[int, Exception]]:
 
 
 def _not_exhausted(step: Step, claimed: Sequence[Claimed]) -> list[Claimed]:
-    """Park what was claimed too often without ever coming back: its worker died each time."""
+    """Park what was claimed too often without ever coming back: its worker died, or could not write, each time."""
     for exchange_id, attempts in claimed:
         if attempts > MAX_ATTEMPTS:
-            reason = f"the worker process ended {MAX_ATTEMPTS} times while it was at this step"
-            failures.park(exchange_id, step, error="WorkerDied", reason=reason, traceback=None)
-            log.error("exchange_failed", exchange_id=exchange_id, step=step.name, error="WorkerDied")
+            reason = (
+                f"this step was begun {MAX_ATTEMPTS} times and never ended: its worker was killed or could not write"
+            )
+            failures.park(exchange_id, step, error="NeverEnded", reason=reason, traceback=None)
+            log.error("exchange_failed", exchange_id=exchange_id, step=step.name, error="NeverEnded")
     return [c for c in claimed if c.attempts <= MAX_ATTEMPTS]
 
 

@@ -1,6 +1,7 @@
 """The doors: POST /api/v1/ingest and /api/v1/ingest/batch. Read, commit, answer 202; the receipt tells the rest."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any, Literal
 
@@ -244,6 +245,10 @@ def _item_error(error: IngateError) -> ItemError:
 
 def _header(name: str) -> str | None:
     value = request.headers.get(name)
+    if value is not None and not value.isascii():
+        # The server reads header bytes as Latin-1, whatever they are; clients send UTF-8.
+        with contextlib.suppress(UnicodeError):
+            value = value.encode("latin-1").decode("utf-8")
     if value is not None and not 1 <= len(value) <= _MAX_HEADER_CHARS:
         raise InvalidRequest(f"{name}: 1 to {_MAX_HEADER_CHARS} characters", error_code="invalid_header")
     return value

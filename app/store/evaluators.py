@@ -108,7 +108,7 @@ def names(ids: Sequence[int]) -> dict[int, str]:
 
 def _select(version: int | None = None) -> Any:
     return (
-        Evaluator.select(Evaluator, EvaluatorVersion.version, EvaluatorVersion.config, EvaluatorVersion.threshold)
+        Evaluator.select(Evaluator, EvaluatorVersion)
         .join(
             EvaluatorVersion,
             on=(EvaluatorVersion.evaluator_id == Evaluator.id)
@@ -122,7 +122,7 @@ def _select(version: int | None = None) -> Any:
 def _evaluator(row: Any) -> EvaluatorRow:
     definition = Definition(
         name=row.name,
-        type=row.type,
+        type=row.current.type,
         config=row.current.config,
         enabled=row.enabled,
         sample_rate=row.sample_rate,
@@ -135,7 +135,6 @@ def _evaluator(row: Any) -> EvaluatorRow:
 def _columns(definition: Definition) -> dict[str, Any]:
     return {
         "name": definition.name,
-        "type": definition.type,
         "enabled": definition.enabled,
         "sample_rate": definition.sample_rate,
         "filter_query": definition.filter,
@@ -146,6 +145,7 @@ def _add_version(evaluator_id: int, version: int, definition: Definition, now: i
     EvaluatorVersion.create(
         evaluator_id=evaluator_id,
         version=version,
+        type=definition.type,
         config=definition.config,
         threshold=definition.threshold,
         created_at=now,

@@ -274,7 +274,6 @@ class Evaluator(Base):
     id = pw.AutoField()
     project_id = pw.IntegerField()
     name = pw.TextField()
-    type = pw.TextField()
     enabled = pw.BooleanField()
     sample_rate = pw.DoubleField()
     filter_query = pw.TextField()
@@ -293,7 +292,8 @@ class EvaluatorVersion(Base):
 
     evaluator_id = pw.IntegerField()
     version = pw.IntegerField()
-    #: JSON object, valid for the evaluator's type.
+    type = pw.TextField()
+    #: JSON object, valid for the type.
     config = pw.TextField()
     #: Scores from here on pass.
     threshold = pw.DoubleField()

@@ -121,7 +121,9 @@ def test_an_exchange_whose_worker_died_five_times_is_failed_and_not_tried_again(
 
     assert states(ids) == ["failed", "extracted"]
     progress = exchanges.progress(ids[0])
-    assert progress.extract.error == "the worker process ended 5 times while it was at this step"
+    assert progress.extract.error == (
+        "this step was begun 5 times and never ended: its worker was killed or could not write"
+    )
     assert progress.extract.attempts == MAX_ATTEMPTS
 
 

@@ -19,9 +19,12 @@ QUIET = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One headless Chromium for all tests; skipped where there is none, except in CI."""
+    """One headless Chromium for a module, since its event loop must end before other modules' tests bring theirs.
+
+    Skipped where there is none, except in CI.
+    """
     if CHROMIUM is None:
         if os.environ.get("CI"):
             pytest.fail("CI needs Chromium (Debian's package)")

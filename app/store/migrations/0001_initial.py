@@ -178,7 +178,6 @@ class Evaluator(Base):
     id = pw.AutoField()
     project_id = pw.IntegerField()
     name = pw.TextField()
-    type = pw.TextField()
     enabled = pw.BooleanField()
     sample_rate = pw.DoubleField()
     filter_query = pw.TextField()
@@ -194,6 +193,7 @@ class Evaluator(Base):
 class EvaluatorVersion(Base):
     evaluator_id = pw.IntegerField()
     version = pw.IntegerField()
+    type = pw.TextField()
     config = pw.TextField()
     threshold = pw.DoubleField()
     created_at = pw.BigIntegerField()

@@ -31,13 +31,13 @@ def test_another_type_config_or_threshold_is_a_new_version(changed: Definition) 
     assert evaluators.get(1, made.id).definition == changed
 
 
-def test_an_old_version_keeps_its_config_and_threshold() -> None:
+def test_an_old_version_keeps_its_type_config_and_threshold() -> None:
     made = evaluators.create(1, GREETS)
-    evaluators.replace(1, made.id, GREETS._replace(config='{"values":["yo"]}', threshold=0.5))
+    evaluators.replace(1, made.id, GREETS._replace(type="is_json", config="{}", threshold=0.5))
 
     old = evaluators.get(1, made.id, version=1)
 
-    assert (old.version, old.definition.config, old.definition.threshold) == (1, GREETS.config, 1.0)
+    assert (old.version, old.definition) == (1, GREETS)
 
 
 @pytest.mark.parametrize(
