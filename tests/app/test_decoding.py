@@ -52,7 +52,7 @@ def test_repairing_changes_nothing_but_the_surrogates() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "offset"),
-    [(b"{", 1), (b'{"a":1,}', 7), (b"[1] x", 4), ('"é" x'.encode(), 5), (b'{"a": nul}', 6), (b'"\\q"', 1)],
+    [(b"{", 1), (b'{"a":1 2}', 7), (b"[1] x", 4), ('"é" x'.encode(), 5), (b'{"a": nul}', 6), (b'"\\q"', 1)],
 )
 def test_what_nobody_reads_is_malformed_at_a_byte(raw: bytes, offset: int) -> None:
     with pytest.raises(Malformed) as error:

@@ -91,7 +91,7 @@ def test_what_is_not_json_refuses_the_whole_request(body: bytes, code: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("body", "offset"), [(b'{"prompt": nul}', 11), ('{"prompt": "é", }'.encode(), 17), (rb'{"a": "\ud800" "b"}', 15)]
+    ("body", "offset"), [(b'{"prompt": nul}', 11), ('{"prompt": "é" 2}'.encode(), 16), (rb'{"a": "\ud800" "b"}', 15)]
 )
 def test_the_place_of_malformed_json_is_given_in_bytes(body: bytes, offset: int) -> None:
     with pytest.raises(InvalidRequest, match=f"at byte {offset}$"):
