@@ -63,8 +63,7 @@ def _api_key(text: str) -> str:
 
 
 def _web_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if _scheme(text) not in ("http", "https") or not urlsplit(text).netloc:
         raise ValueError("http://host or https://host")
     return text.rstrip("/")
 
@@ -73,6 +72,11 @@ def _choice_bool(text: str) -> bool:
     if text not in ("0", "1"):
         raise ValueError("0 or 1")
     return text == "1"
+
+
+def _written(default: Any) -> str:
+    """Write a default as the variable takes it."""
+    return str(int(default) if isinstance(default, bool) else default)
 
 
 def _choice(*values: str) -> _Parser:
@@ -212,7 +216,4 @@ class Settings:
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
         """Return every setting as (variable, default, what it is)."""
-        return [
-            (f.metadata["variable"], "" if f.default == "" else str(f.default), f.metadata["about"])
-            for f in dataclasses.fields(cls)
-        ]
+        return [(f.metadata["variable"], _written(f.default), f.metadata["about"]) for f in dataclasses.fields(cls)]

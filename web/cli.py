@@ -91,7 +91,8 @@ def demo(settings: Settings, url: str, key: str) -> None:
     """Load example exchanges through the public API."""
     from web.demo import load
 
-    load(settings, url, key)
+    with _store(settings):
+        load(settings, url, key)
 
 
 @main.command()

@@ -14,7 +14,7 @@ from quart import Blueprint, Response, current_app, redirect
 
 from app.intake import Defaults, Limits, read_batch
 from app.settings import Settings
-from app.store import database, keys
+from app.store import keys
 from app.store.accept import Submission, Writer
 from app.store.models import Kind
 from web.ingest import KIND_HEADER
@@ -42,11 +42,11 @@ async def load_demo(who: Viewer) -> Response:
 
 
 def load(settings: Settings, url: str, key: str) -> None:
-    """Send the examples to a running Ingate, with a progress bar."""
+    """Send the examples to a running Ingate, with a progress bar; without a key, by one made for this in the store."""
     url = url.rstrip("/") or f"http://127.0.0.1:{settings.port}"
     examples = _examples()
     with (
-        _some_key(settings, key) as token,
+        _some_key(key) as token,
         click.progressbar(length=len(examples), label="Examples", file=sys.stderr) as bar,
     ):
         for start in range(0, len(examples), _PART):
@@ -65,17 +65,15 @@ def _body(items: list[bytes]) -> bytes:
 
 
 @contextmanager
-def _some_key(settings: Settings, key: str) -> Iterator[str]:
+def _some_key(key: str) -> Iterator[str]:
     if key:
         yield key
         return
-    database.connect(settings.database_url)
     info, token = keys.create(name="ingate demo", role="member", actor="cli")
     try:
         yield token
     finally:
         keys.revoke(info.id, actor="cli")
-        database.close()
 
 
 def _post(url: str, key: str, body: bytes) -> None:

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 from quart import Blueprint, Response
 
-from app.errors import Forbidden, InvalidItem
+from app.errors import Forbidden
 from app.store import keys
-from app.store.keys import Identity, KeyInfo
+from app.store.keys import MAX_NAME_CHARS, Identity, KeyInfo
 from web.auth import forget_all
 from web.body import read_json
 from web.query import LIST, cursor, limit, shown
@@ -15,8 +15,6 @@ from web.routing import json_answer, operation
 from web.threads import in_thread
 
 routes = Blueprint("keys", __name__)
-
-MAX_NAME_CHARS = 100
 
 
 class KeyBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -99,10 +97,6 @@ async def delete_key(identity: Identity, key_id: int) -> Response:
 
 def make(identity: Identity, name: str, role: str) -> tuple[KeyInfo, str]:
     """Make a key for someone. Raises Forbidden for a role above theirs, InvalidItem for a wrong name or role."""
-    if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        raise InvalidItem(
-            f"name: 1 to {MAX_NAME_CHARS} printable characters", error_code="out_of_range", pointer="/name"
-        )
     if role in keys.ROLES and not identity.reaches(role):
         raise Forbidden(f"a key of the role {role} takes that role; you have {identity.role}")
     return keys.create(name=name, role=role, actor=identity.actor, project_id=identity.project_id)

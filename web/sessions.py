@@ -65,7 +65,7 @@ async def check_form(who: Viewer | None) -> None:
     """Raise Forbidden unless an unsafe request comes from our own page: same origin, and the viewer's token."""
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
-    if site not in (None, "same-origin", "none") or (origin is not None and urlsplit(origin).netloc != request.host):
+    if site not in (None, "same-origin", "none") or not (origin is None or _is_ours(origin)):
         raise Forbidden("the form was sent from another site", error_code="cross_site")
     if who is not None:
         sent = request.headers.get("X-CSRF-Token") or (await request.form).get("csrf", "")
@@ -147,18 +147,29 @@ def _cookie() -> str:
 
 def is_https() -> bool:
     """Whether the browser speaks https, as far as we may believe it."""
-    if current_app.config["SETTINGS"].proxy_hops:
-        return request.headers.get("X-Forwarded-Proto", request.scheme).split(",")[-1].strip() == "https"
-    return request.scheme == "https"
+    believed = _forwarded("X-Forwarded-Proto") if current_app.config["SETTINGS"].proxy_hops else []
+    return [request.scheme, *believed][-1] == "https"
+
+
+def _is_ours(origin: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == request.host
+    except ValueError:
+        return False
 
 
 def _address() -> str:
     """The client's address: of the hop that the outermost proxy we believe saw."""
-    hops = current_app.config["SETTINGS"].proxy_hops
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
+    hops: int = current_app.config["SETTINGS"].proxy_hops
+    forwarded = _forwarded("X-Forwarded-For")
     if hops and len(forwarded) >= hops:
-        return str(forwarded[-hops]).strip()
+        return forwarded[-hops]
     return request.remote_addr or ""
+
+
+def _forwarded(name: str) -> list[str]:
+    """The values of a header, in the order of the hops: a proxy may add a line of its own below the client's."""
+    return [value.strip() for value in ",".join(request.headers.getlist(name)).split(",") if value.strip()]
 
 
 def _throttle() -> None:

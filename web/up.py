@@ -6,9 +6,11 @@ child that ends by itself is started again, after a pause that doubles while it 
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -74,6 +76,7 @@ class Child:
             return
         if now - self.started > WELL_S:
             self.pause_s = PAUSE_S
+        self.kill_group()
         click.echo(f"{self.name} ended ({_reason(code)}); starting it again in {self.pause_s:g} s", err=True)
         self.start_again_at = now + self.pause_s
         self.pause_s = min(self.pause_s * 2, MAX_PAUSE_S)
@@ -82,13 +85,25 @@ class Child:
         """Whether its process lives."""
         return self.process is not None and self.process.poll() is None
 
+    def kill_group(self) -> None:
+        """Kill what is left of it: a master that was killed has not stopped its own workers."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
 
 def run(settings: Settings) -> int:
     """Run until a signal comes; return the exit code."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"INGATE_DATA={settings.data}: {error.strerror}") from None
     with _alone(settings.data) as alone:
         if not alone:
             click.echo(f"Ingate runs already on {settings.data}/", err=True)
+            return 1
+        if _port_is_taken(settings):
+            click.echo(f"PORT={settings.port}: another program listens there; choose another one", err=True)
             return 1
         stopping = _stop_on_signals()
         queue = _queue(settings)
@@ -106,6 +121,18 @@ def run(settings: Settings) -> int:
             _stop(children, STOP_S)
             _stop(queue, STOP_QUEUE_S)
     return 0
+
+
+def _port_is_taken(settings: Settings) -> bool:
+    """Whether the web process would end at once, again and again."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _queue(settings: Settings) -> list[Child]:
@@ -161,8 +188,7 @@ def _stop(children: Sequence[Child], patience_s: float) -> None:
             child.process.wait(max(0.05, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             click.echo(f"{child.name} did not stop in {patience_s:g} s: killed", err=True)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.process.pid, signal.SIGKILL)
+        child.kill_group()
         child.process.wait()
 
 

@@ -14,6 +14,7 @@ import peewee
 from playhouse.migrations import Runner
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 from playhouse.postgres_ext import PooledPsycopg3Database
+from psycopg.errors import ReadOnlySqlTransaction
 
 from app.errors import StoreUnavailable
 from app.store.models import db
@@ -49,7 +50,7 @@ def is_sqlite() -> bool:
 def session() -> Iterator[None]:
     """Borrow a connection for the current thread; nested calls share the outer one.
 
-    Raises StoreUnavailable when the database cannot be reached, is locked too long, or is full.
+    Raises StoreUnavailable when the database cannot be reached, is locked too long, is full or read-only.
     """
     if not db.is_closed():
         yield
@@ -59,6 +60,11 @@ def session() -> Iterator[None]:
         yield
     except (peewee.OperationalError, peewee.InterfaceError, MaxConnectionsExceeded) as error:
         raise StoreUnavailable(f"the database does not answer: {type(error).__name__}") from error
+    except peewee.InternalError as error:
+        # A PostgreSQL that fails over is read-only for a while.
+        if isinstance(error.orig, ReadOnlySqlTransaction):  # type: ignore[attr-defined]  # Peewee sets it
+            raise StoreUnavailable("the database is read-only") from error
+        raise
     finally:
         if not db.is_closed():
             db.close()
@@ -131,7 +137,8 @@ def missing_migrations() -> list[str]:
 def check_writable() -> None:
     """Raise StoreUnavailable unless a write transaction can be opened."""
     with transaction():
-        execute("SELECT 1")
+        if not is_sqlite() and execute("SHOW transaction_read_only") == [("on",)]:
+            raise StoreUnavailable("the database is read-only")
 
 
 def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:

@@ -142,7 +142,7 @@ def page(
 def matching(
     project_id: int, *, terms: Sequence[Term], since: int | None, until: int | None, below: int, limit: int
 ) -> list[int]:
-    """Return ids of evaluated exchanges that match, newest first, starting below an id."""
+    """Return ids of logged exchanges that match, newest first, starting below an id."""
     where, params = _where(project_id, terms, since, until)
     with database.session():
         rows = execute(

@@ -12,6 +12,7 @@ from app.store.models import ApiKey, Project
 ROLES = ("viewer", "member", "admin", "owner")
 PREFIX = "sk-ingate-"
 DEFAULT_PROJECT = "default"
+MAX_NAME_CHARS = 100
 
 
 class Identity(NamedTuple):
@@ -61,8 +62,12 @@ def create(
 ) -> tuple[KeyInfo, str]:
     """Make a key and return it with its text, which is not kept.
 
-    Raises InvalidItem for an unknown role.
+    Raises InvalidItem for a wrong name or an unknown role.
     """
+    if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
+        raise InvalidItem(
+            f"name: 1 to {MAX_NAME_CHARS} printable characters", error_code="out_of_range", pointer="/name"
+        )
     if role not in ROLES:
         raise InvalidItem(f"role: expected one of {', '.join(ROLES)}", error_code="wrong_type", pointer="/role")
     token = token or PREFIX + secrets.token_urlsafe(32)

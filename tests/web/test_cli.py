@@ -54,6 +54,7 @@ def test_a_key_speaks_for_the_role_that_was_asked_for(environ: dict[str, str]) -
         (("keys", "revoke", "999"), "no valid key 999"),
         (("keys", "revoke", "x"), "not a valid integer"),
         (("keys", "create", "app", "--role", "root"), "'root' is not one of"),
+        (("keys", "create", ""), "name: 1 to 100 printable characters"),
         (("nothing",), "No such command"),
     ],
 )
@@ -73,8 +74,11 @@ def test_a_wrong_setting_stops_the_command_and_is_named(environ: dict[str, str])
     assert (result.exit_code, result.output) == (1, "Error: PORT='eighty': expected a whole number from 1 to 65535\n")
 
 
-def test_a_database_that_is_not_there_is_said_without_the_secret(environ: dict[str, str]) -> None:
-    result = ingate(environ | {"DATABASE_URL": "postgresql://user:hunter2@127.0.0.1:1/none"}, "keys", "list")
+@pytest.mark.parametrize("command", [("keys", "list"), ("demo",)])
+def test_a_database_that_is_not_there_is_said_without_the_secret(
+    environ: dict[str, str], command: tuple[str, ...]
+) -> None:
+    result = ingate(environ | {"DATABASE_URL": "postgresql://user:hunter2@127.0.0.1:1/none"}, *command)
 
     assert result.exit_code == 1
     assert "the database does not answer" in result.output

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -163,3 +164,30 @@ def test_the_bundled_queue_runs_only_where_no_other_is_named(tmp_path: Path) -> 
 
     assert [one.name for one in own] == ["queue"]
     assert other == []
+
+
+def test_what_a_killed_child_left_behind_is_killed_before_it_starts_again(children: list[Child]) -> None:
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    code = f"import subprocess, time; child = subprocess.Popen({sleep}); time.sleep(600)"
+    one = child(children, [sys.executable, "-c", code])
+    assert one.process is not None
+    group = one.process.pid
+    wait_until(lambda: len(members(group)) == 2)
+    os.kill(group, signal.SIGKILL)
+    wait_until(lambda: ended(one))
+
+    one.look_after()
+
+    wait_until(lambda: not members(group))
+
+
+def test_a_port_that_another_program_has_stops_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        code = up.run(Settings.from_environ({"INGATE_DATA": str(tmp_path), "PORT": str(port)}))
+
+    assert (code, capsys.readouterr().err) == (
+        1,
+        f"PORT={port}: another program listens there; choose another one\n",
+    )

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from app.errors import StoreUnavailable
-from app.store import database
+from app.store import database, keys
 from app.store.models import ALL, Score, db
 from tests.conftest import ROOT, SERVER_DATABASE_URL, scratch_database
 from tests.helpers import accept, item, sql
@@ -195,6 +195,21 @@ def test_a_locked_sqlite_is_unavailable_and_then_works_again(store: str, monkeyp
 
     other.rollback()
     other.close()
+    database.check_writable()
+
+
+@pytest.mark.skipif(not SERVER_DATABASE_URL, reason="a state of PostgreSQL")
+def test_a_read_only_database_is_unavailable(store: str) -> None:
+    with database.session():
+        database.execute("SET default_transaction_read_only = on")
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            database.check_writable()
+
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        keys.create(name="app", role="member", actor="tests")
+
+    database.close()
+    database.connect(store)
     database.check_writable()
 
 
