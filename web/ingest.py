@@ -30,6 +30,8 @@ routes = Blueprint("ingest", __name__)
 _LARGE_BYTES = 256 * 1024
 _MAX_HEADER_CHARS = 256
 MAX_WAIT_S = 30.0
+#: Receipts that wait at a time, per process; further ones are answered at once, as they stand: each one polls.
+_WAITERS = asyncio.Semaphore(64)
 #: Examples say so here: they are shown, but never counted as usage.
 KIND_HEADER = "X-Ingate-Kind"
 
@@ -161,12 +163,20 @@ async def ingest_batch(identity: Identity) -> Response:
 async def receipt(identity: Identity, request_id: str) -> Response:
     """Answer where an exchange stands, at once or when it is final."""
     deadline = time.monotonic() + _wait_s()
+    row, progress = await in_thread(_state, identity.project_id, request_id)
+    if not progress.final and not _WAITERS.locked():
+        async with _WAITERS:
+            row, progress = await _final(identity.project_id, request_id, deadline)
+    return json_answer(receipt_answer(row, progress))
+
+
+async def _final(project_id: int, request_id: str, deadline: float) -> tuple[ExchangeRow, Progress]:
     pause = 0.01
     while True:
-        row, progress = await in_thread(_state, identity.project_id, request_id)
-        if progress.final or time.monotonic() >= deadline:
-            return json_answer(receipt_answer(row, progress))
         await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        row, progress = await in_thread(_state, project_id, request_id)
+        if progress.final or time.monotonic() >= deadline:
+            return row, progress
         pause = min(pause * 1.5, 0.25)
 
 

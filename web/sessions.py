@@ -75,29 +75,30 @@ async def check_form(who: Viewer | None) -> None:
 
 @routes.get("/sign-in")
 async def sign_in() -> Response:
-    """Show the form; with `token`, follow a one-time link."""
+    """Show the form; with `token`, follow a one-time link.
+
+    A link that another site leads to is only followed by a click here: that site may not sign its visitors in.
+    """
     token = request.args.get("token", "")
-    if token and request.headers.get("Sec-Fetch-Site") != "cross-site":
-        _throttle()
-        session = await in_thread(sessions.follow_link, token)
-        if session is not None:
-            return _signed_in(session)
-        _failed()
-    problem = "That link was used already or has expired: `ingate sign-in` prints a new one." if token else ""
-    return await render("sessions/sign_in.html", problem=problem, next=_next())
+    if not token or request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return await render("sessions/sign_in.html", problem="", next=_next(), token=token)
+    return await _follow(token)
 
 
 @routes.post("/sign-in")
 async def sign_in_with_key() -> Response:
-    """Exchange an API key for a session."""
+    """Exchange an API key, or the link that was shown with a button, for a session."""
     await check_form(None)
+    form = await request.form
+    if form.get("token"):
+        return await _follow(form["token"])
     _throttle()
-    key = (await request.form).get("key", "").strip()
+    key = form.get("key", "").strip()
     identity = await in_thread(keys.verify, key) if 0 < len(key) <= 256 else None
     if identity is None:
         _failed()
         problem = "That key is unknown, revoked or expired."
-        return await render("sessions/sign_in.html", status=401, problem=problem, next=_next())
+        return await render("sessions/sign_in.html", status=401, problem=problem, next=_next(), token="")
     return _signed_in(await in_thread(sessions.start, identity))
 
 
@@ -115,6 +116,16 @@ async def sign_out() -> Response:
 
 for _handler in (sign_in, sign_in_with_key, sign_out):
     _handler.role = "public"  # type: ignore[attr-defined]  # read by the test that holds every route to a role
+
+
+async def _follow(token: str) -> Response:
+    _throttle()
+    session = await in_thread(sessions.follow_link, token)
+    if session is not None:
+        return _signed_in(session)
+    _failed()
+    problem = "That link was used already or has expired: `ingate sign-in` prints a new one."
+    return await render("sessions/sign_in.html", status=401, problem=problem, next=_next(), token="")
 
 
 def _signed_in(session: sessions.Session) -> Response:

@@ -75,8 +75,10 @@ def _not_contains(config: Phrases) -> Scorer:
     def score(evidence: Evidence) -> Verdict:
         present = [value for value, found in find(evidence) if found]
         count = len(config.values)
-        if not present or (config.match == "all" and len(present) < count):
-            return passed(f"{_subject(config.field, evidence)} does not contain {_all(count)}")
+        if not present:
+            return passed(f"{_subject(config.field, evidence)} contains none of {count} texts")
+        if config.match == "all" and len(present) < count:
+            return passed(f"the {config.field} contains {len(present)} of {count} texts, not all of them")
         return failed(f"the {config.field} contains {_shown(present)}")
 
     return score

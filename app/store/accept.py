@@ -14,7 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from app.decoding import column_text
-from app.errors import Conflict, IngateError
+from app.errors import Conflict, IngateError, StoreUnavailable
 from app.intake import Accepted, Refused
 from app.store import bulk, database, payloads
 from app.store.models import Batch, Duplicate, Exchange, Kind, Payload, Pending, Rejection, Step
@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 #: Items committed together at most: bounds the time that the write lock is held and the memory of one group.
 MAX_GROUP_ITEMS = 1000
+#: Items that may wait while the database stalls.
+MAX_WAITING_BYTES = 128 << 20
 
 _EXCHANGE = (
     "project_id", "request_id", "digest", "batch", "batch_position", "key_id", "kind", "received_at", "started_at",
@@ -73,11 +75,19 @@ class Writer:
     def __init__(self, on_commit: Callable[[list[int]], None]) -> None:
         self._on_commit = on_commit
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._waiting_bytes = 0
+        self._counting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def submit(self, submission: Submission) -> "Future[Receipt]":
-        """Queue a submission; the future resolves once it is committed, or fails with why it could not be."""
+        """Queue a submission; the future resolves once it is committed, or fails with why it could not be.
+
+        Raises StoreUnavailable when so much waits already that memory, not patience, would run out.
+        """
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            raise StoreUnavailable("too much waits for the database")
+        self._count(+1, submission)
         future: Future[Receipt] = Future()
         self._waiting.put((submission, future))
         return future
@@ -90,9 +100,16 @@ class Writer:
     def _run(self) -> None:
         while (group := self._take()) is not None:
             # A caller that gave up meanwhile (its client is gone) is left out; from here on none can give up.
+            for submission, _ in group:
+                self._count(-1, submission)
             staying = [waiting for waiting in group if waiting[1].set_running_or_notify_cancel()]
             if staying:
                 self._commit(staying)
+
+    def _count(self, sign: int, submission: Submission) -> None:
+        size = sum(len(entry.raw) for entry in submission.entries if isinstance(entry, Accepted))
+        with self._counting:
+            self._waiting_bytes += sign * size
 
     def _take(self) -> list[_Waiting] | None:
         first = self._waiting.get()

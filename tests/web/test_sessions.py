@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
+from app.store import sessions as store_sessions
 from tests.conftest import Api
 from tests.web.test_routes import PAGES, filled
 from web import sessions
@@ -105,3 +106,15 @@ async def behind_a_proxy(api: Api) -> Any:
     """Return a client of the same store, of an app that believes one proxy."""
     api.client.app.config["SETTINGS"] = Settings.from_environ({"INGATE_PROXY_HOPS": "1"})
     return api.client
+
+
+async def test_a_link_from_another_site_asks_for_a_click_and_is_not_used_up(api: Api) -> None:
+    link = f"/sign-in?token={store_sessions.create_link()}"
+
+    shown = await api.client.get(link, headers={"Sec-Fetch-Site": "cross-site"})
+    token = re.search(r'name="token" value="([^"]+)"', await shown.get_data(as_text=True))
+    assert token is not None
+    signed_in = await api.client.post("/sign-in", form={"token": token.group(1)})
+
+    assert ("Set-Cookie" in shown.headers, signed_in.status_code) == (False, 303)
+    assert (await api.client.get(link)).status_code == 401

@@ -142,3 +142,9 @@ def test_an_explanation_of_many_texts_is_short() -> None:
 
     assert len(verdict.explanation or "") < 700
     assert "and 45 more" in (verdict.explanation or "")
+
+
+def test_a_pass_of_not_contains_says_that_none_is_there() -> None:
+    verdict = evals.scorer("not_contains", '{"values":["a","b"]}')(Evidence(completion="xyz"))
+
+    assert verdict.explanation == "the completion contains none of 2 texts"

@@ -247,6 +247,22 @@ def test_what_cannot_be_stored_now_fails_as_unavailable_and_the_next_is_stored(
     assert writer.submit(submission(item(request_id="a"))).result(20).outcomes[0].error is None
 
 
+def test_more_than_memory_holds_is_refused_until_the_database_answers(
+    writer: Writer, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accept, "MAX_WAITING_BYTES", 500)
+    waiting = [writer.submit(submission(item(request_id=f"taken-{n}"))) for n in range(2)]
+    while writer._waiting_bytes <= 500:
+        waiting.append(writer.submit(submission(item(request_id=f"taken-{len(waiting)}"))))
+
+    with pytest.raises(StoreUnavailable):
+        writer.submit(submission(item(request_id="refused")))
+    held.set()
+
+    results(waiting)
+    assert writer.submit(submission(item(request_id="after"))).result(20).outcomes[0].error is None
+
+
 def test_a_caller_that_gave_up_does_not_end_the_writer(writer: Writer, held: threading.Event) -> None:
     first = writer.submit(submission(item(request_id="first")))
     gone = writer.submit(submission(item(request_id="gone")))
