@@ -10,7 +10,7 @@ from app.store import batches
 from app.store.batches import STATES, BatchItem, BatchRow
 from app.store.keys import Identity
 from web.ingest import ItemError
-from web.query import LIST, cursor, limit, shown
+from web.query import LIST, cursor, following, limit, shown
 from web.routing import Parameter, json_answer, operation
 from web.threads import in_thread
 
@@ -64,7 +64,7 @@ class BatchDetail(BatchSummary, kw_only=True):
 async def list_batches(identity: Identity) -> Response:
     """Answer a page of the project's batches."""
     page = await in_thread(batches.page, identity.project_id, limit=limit(), cursor=cursor())
-    return json_answer(BatchList(data=[_summary(row) for row in page.rows], next_cursor=_text(page.next_cursor)))
+    return json_answer(BatchList(data=[_summary(row) for row in page.rows], next_cursor=following(page.next_cursor)))
 
 
 @operation(
@@ -86,7 +86,7 @@ async def batch(identity: Identity, batch_id: str) -> Response:
     detail = BatchDetail(
         **msgspec.structs.asdict(_summary(row)),
         items=[_item(item) for item in page.rows],
-        next_cursor=_text(page.next_cursor),
+        next_cursor=following(page.next_cursor),
     )
     return json_answer(detail)
 
@@ -110,7 +110,3 @@ def _item(item: BatchItem) -> BatchItemAnswer:
     if item.detail is not None:
         error = ItemError(error_code=item.error_code or "step_failed", detail=item.detail, pointer=item.pointer)
     return BatchItemAnswer(index=item.position, request_id=item.request_id, state=item.state, error=error)  # type: ignore[arg-type]  # the store's states are these
-
-
-def _text(cursor: int | None) -> str | None:
-    return None if cursor is None else str(cursor)

@@ -14,7 +14,7 @@ from app.store.keys import Identity
 from app.store.runs import RunRow
 from web.body import read_json
 from web.exchanges import ScoreAnswer, score_answer
-from web.query import LIST, cursor, limit, moment, shown
+from web.query import LIST, cursor, following, limit, moment, shown
 from web.routing import json_answer, operation
 from web.threads import in_thread
 
@@ -127,8 +127,8 @@ async def create_eval(identity: Identity) -> Response:
 )
 async def list_evals(identity: Identity) -> Response:
     """Answer a page of evaluators."""
-    rows, following = await in_thread(evaluators.page, identity.project_id, limit=limit(), cursor=cursor())
-    return json_answer(EvalList(data=[_eval(row) for row in rows], next_cursor=_text(following)))
+    rows, after = await in_thread(evaluators.page, identity.project_id, limit=limit(), cursor=cursor())
+    return json_answer(EvalList(data=[_eval(row) for row in rows], next_cursor=following(after)))
 
 
 @operation(
@@ -207,8 +207,8 @@ async def create_run(identity: Identity, evaluator_id: int) -> Response:
 async def list_runs(identity: Identity, evaluator_id: int) -> Response:
     """Answer a page of runs."""
     await in_thread(evaluators.get, identity.project_id, evaluator_id)
-    rows, following = await in_thread(runs.listed, identity.project_id, evaluator_id, limit=limit(), cursor=cursor())
-    return json_answer(RunList(data=[_run(row) for row in rows], next_cursor=_text(following)))
+    rows, after = await in_thread(runs.listed, identity.project_id, evaluator_id, limit=limit(), cursor=cursor())
+    return json_answer(RunList(data=[_run(row) for row in rows], next_cursor=following(after)))
 
 
 @operation(
@@ -236,9 +236,9 @@ async def get_run(identity: Identity, evaluator_id: int, run_id: int) -> Respons
 async def list_scores(identity: Identity, evaluator_id: int) -> Response:
     """Answer a page of scores."""
     await in_thread(evaluators.get, identity.project_id, evaluator_id)
-    rows, following = await in_thread(scores.of_evaluator, evaluator_id, limit=limit(), cursor=cursor())
+    rows, after = await in_thread(scores.of_evaluator, evaluator_id, limit=limit(), cursor=cursor())
     data = [ScoreOfExchange(request_id=r.request_id, **msgspec.structs.asdict(score_answer(r))) for r in rows]
-    return json_answer(ScoreList(data=data, next_cursor=_text(following)))
+    return json_answer(ScoreList(data=data, next_cursor=following(after)))
 
 
 class Window(NamedTuple):
@@ -302,7 +302,3 @@ def _run(row: RunRow) -> RunAnswer:
         created_at=shown(row.created_at) or "",
         finished_at=shown(row.finished_at),
     )
-
-
-def _text(cursor: int | None) -> str | None:
-    return None if cursor is None else str(cursor)

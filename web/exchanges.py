@@ -19,7 +19,7 @@ from app.store.keys import Identity
 from app.store.models import Flag, Kind
 from app.store.scores import ScoreView
 from web.ingest import StepAnswer, steps_answer
-from web.query import FILTERS, LIST, WINDOW, cursor, limit, selection, shown
+from web.query import FILTERS, LIST, WINDOW, cursor, following, limit, selection, shown
 from web.routing import Parameter, json_answer, operation
 from web.threads import in_thread
 
@@ -166,8 +166,7 @@ async def list_logs(identity: Identity) -> Response:
         limit=limit(),
         cursor=cursor(),
     )
-    next_cursor = None if page.next_cursor is None else str(page.next_cursor)
-    return json_answer(LogList(data=[log_row(row) for row in page.rows], next_cursor=next_cursor))
+    return json_answer(LogList(data=[log_row(row) for row in page.rows], next_cursor=following(page.next_cursor)))
 
 
 @operation(

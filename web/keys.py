@@ -10,7 +10,7 @@ from app.store import keys
 from app.store.keys import MAX_NAME_CHARS, Identity, KeyInfo
 from web.auth import forget_all
 from web.body import read_json
-from web.query import LIST, cursor, limit, shown
+from web.query import LIST, cursor, following, limit, shown
 from web.routing import json_answer, operation
 from web.threads import in_thread
 
@@ -76,9 +76,8 @@ async def create_key(identity: Identity) -> Response:
 )
 async def list_keys(identity: Identity) -> Response:
     """Answer a page of the project's keys."""
-    rows, following = await in_thread(keys.page, identity.project_id, limit=limit(), cursor=cursor())
-    next_cursor = None if following is None else str(following)
-    return json_answer(KeyList(data=[_key(row) for row in rows], next_cursor=next_cursor))
+    rows, after = await in_thread(keys.page, identity.project_id, limit=limit(), cursor=cursor())
+    return json_answer(KeyList(data=[_key(row) for row in rows], next_cursor=following(after)))
 
 
 @operation(

@@ -10,7 +10,7 @@ from app.store import logs, prices
 from app.store.keys import Identity
 from app.store.prices import PriceRow
 from web.body import read_json
-from web.query import LIST, cursor, limit, moment, shown
+from web.query import LIST, cursor, following, limit, moment, shown
 from web.routing import json_answer, operation
 from web.threads import in_thread
 
@@ -104,9 +104,8 @@ async def create_price(identity: Identity) -> Response:
 )
 async def list_prices(identity: Identity) -> Response:
     """Answer a page of own prices."""
-    rows, following = await in_thread(prices.page, identity.project_id, limit=limit(), cursor=cursor())
-    next_cursor = None if following is None else str(following)
-    return json_answer(PriceList(data=[_price(row) for row in rows], next_cursor=next_cursor))
+    rows, after = await in_thread(prices.page, identity.project_id, limit=limit(), cursor=cursor())
+    return json_answer(PriceList(data=[_price(row) for row in rows], next_cursor=following(after)))
 
 
 @operation(

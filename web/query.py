@@ -53,6 +53,11 @@ def cursor() -> int | None:
     return None if not text else _whole("cursor", text)
 
 
+def following(cursor: int | None) -> str | None:
+    """Write the cursor of the next page as the API gives it; None on the last page."""
+    return None if cursor is None else str(cursor)
+
+
 def moment(name: str, text: str | None) -> int | None:
     """Read an RFC 3339 time, UTC without a zone, as milliseconds since 1970. Raises InvalidItem."""
     if not text:

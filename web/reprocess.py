@@ -14,7 +14,7 @@ from app.store.keys import Identity
 from app.store.reprocess import RunRow
 from web.body import read_json
 from web.evals import Window
-from web.query import LIST, cursor, limit, moment, shown
+from web.query import LIST, cursor, following, limit, moment, shown
 from web.routing import json_answer, operation
 from web.threads import in_thread
 
@@ -90,9 +90,8 @@ async def create_reprocess_run(identity: Identity) -> Response:
 )
 async def list_reprocess_runs(identity: Identity) -> Response:
     """Answer a page of runs."""
-    rows, following = await in_thread(runs.page, identity.project_id, limit=limit(), cursor=cursor())
-    next_cursor = None if following is None else str(following)
-    return json_answer(ReprocessList(data=[_run(row) for row in rows], next_cursor=next_cursor))
+    rows, after = await in_thread(runs.page, identity.project_id, limit=limit(), cursor=cursor())
+    return json_answer(ReprocessList(data=[_run(row) for row in rows], next_cursor=following(after)))
 
 
 @operation(

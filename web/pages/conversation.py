@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from app.shapes.conversation import Message, Part, Thinking
+from app.shapes.conversation import Message, Part
 from web.format import pretty
 from web.pages.bodies import SHOWN_BYTES, Shown, beginning, without_base64
 
@@ -112,7 +112,7 @@ class _Builder:
         return Card(message, look, self._pieces(self._joined.left(message)))
 
     def _pieces(self, parts: Iterable[Part]) -> tuple[Piece, ...]:
-        return tuple(self._piece(part) for part in _whole_thoughts(parts))
+        return tuple(self._piece(part) for part in parts)
 
     def _piece(self, part: Part) -> Piece:
         inner: Iterable[Part] = getattr(part, "parts", ())
@@ -128,18 +128,6 @@ class _Builder:
         shown = beginning(text, SHOWN_BYTES if self._budget > 0 else _SHORT_BYTES)
         self._budget -= shown.shown_bytes
         return shown
-
-
-def _whole_thoughts(parts: Iterable[Part]) -> list[Part]:
-    """Put thinking together that came in pieces: some streams give a part per chunk."""
-    whole: list[Part] = []
-    for part in parts:
-        last = whole[-1] if whole else None
-        if isinstance(part, Thinking) and isinstance(last, Thinking) and not (part.redacted or last.redacted):
-            whole[-1] = msgspec.structs.replace(last, text=last.text + part.text)
-        else:
-            whole.append(part)
-    return whole
 
 
 def _text(part: Part) -> str | None:
