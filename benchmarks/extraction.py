@@ -37,7 +37,7 @@ def _cases() -> dict[str, dict[str, Any]]:
 def _longer(item: dict[str, Any]) -> dict[str, Any]:
     request = item["request_body"]
     key = "input" if "input" in request else "messages"
-    return {**item, "request_body": {**request, key: request[key] * 17}}
+    return {**item, "request_body": {**request, key: request[key] * 50}}
 
 
 def _streamed(item: dict[str, Any]) -> dict[str, Any]:
