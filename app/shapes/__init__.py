@@ -12,9 +12,10 @@ import msgspec
 
 from app.shapes import anthropic_messages, openai_chat, openai_responses, provider_errors
 from app.shapes.bodies import Body, Chunk, body_of, whole
-from app.shapes.conversation import Message, Place, failure, named_results, other
+from app.shapes.conversation import Message, Other, Place, failure, named_results, other
 from app.shapes.lenient import Source, document_of
 from app.shapes.paths import place_of
+from app.shapes.plain import object_of
 from app.shapes.providers import provider_of
 from app.shapes.reading import (
     NOTHING_ANSWERED,
@@ -220,7 +221,8 @@ def conversation(
         messages = shape.request_messages(_object(request), Place("/request_body", exact=request.addressable))
     messages += _answers(shape, response, refused=error is not None)
     if error is not None:
-        messages.append(Message(role="assistant", parts=(failure(error),), source="response"))
+        parts = (failure(error), *_error_details(response))
+        messages.append(Message(role="assistant", parts=parts, source="response"))
     return named_results(messages)
 
 
@@ -234,6 +236,14 @@ def _answers(shape: Shape | None, body: Body, *, refused: bool) -> list[Message]
         if messages:
             return messages
     return [] if refused else _unread(body, "response")
+
+
+def _error_details(body: Body) -> list[Other]:
+    """Show what an error holds beside its type, code and message: param, failed_generation, an upstream's words."""
+    failed = next(filter(provider_errors.declared, body.chunks or ()), None)
+    error = object_of((_object(body) if failed is None else whole(failed)).get("error"))
+    rest = {key: value for key, value in error.items() if value and key not in {"type", "code", "message"}}
+    return [msgspec.structs.replace(other(rest), type="details")] if rest else []
 
 
 def _unread(body: Body, source: Literal["request", "response"]) -> list[Message]:

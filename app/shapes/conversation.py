@@ -15,8 +15,8 @@ from app.shapes.plain import object_of, text_of, text_or_none
 from app.shapes.reading import ProviderError
 
 #: So many characters of what no shape knows are shown; the raw item has the rest.
-MAX_JSON: Final = 4000
-_MAX_STRING: Final = 400
+MAX_JSON: Final = 16_000
+_MAX_STRING: Final = 2000
 _MAX_DEPTH: Final = 8
 _MAX_MEMBERS: Final = 50
 
@@ -236,10 +236,8 @@ def _shortened_text(text: str) -> str:
 
 
 def named_results(messages: Iterable[Message]) -> list[Message]:
-    """Give every tool result the name of the call that it answers."""
-    messages = list(messages)
-    calls = (part for message in messages for part in message.parts if isinstance(part, (Call, ServerCall)))
-    names = {call.id: call.name for call in calls if call.id}
+    """Give every tool result the name of the call that it answers: the last one before it with its id."""
+    names: dict[str, str | None] = {}
     return [
         msgspec.structs.replace(message, parts=tuple(_named(part, names) for part in message.parts))
         for message in messages
@@ -247,6 +245,9 @@ def named_results(messages: Iterable[Message]) -> list[Message]:
 
 
 def _named(part: Part, names: dict[str, str | None]) -> Part:
+    """Name a result; a call is remembered for the results after it."""
+    if isinstance(part, (Call, ServerCall)) and part.id:
+        names[part.id] = part.name
     if isinstance(part, (Result, ServerResult)) and part.name is None and part.call_id in names:
         return msgspec.structs.replace(part, name=names[part.call_id])
     return part

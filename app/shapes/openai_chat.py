@@ -19,6 +19,8 @@ from app.shapes.conversation import (
     Place,
     Refusal,
     Result,
+    ServerCall,
+    ServerResult,
     media,
     other,
     texts,
@@ -319,6 +321,8 @@ def _index(value: dict[str, Any]) -> int | None:
 _CONTINUED = frozenset(
     {"content", "refusal", "reasoning", "reasoning_content", "transcript", "data", "arguments", "input"}
 )
+#: The members of a tool that Groq ran, which are not what it gave back.
+_EXECUTED_FRAME = frozenset({"index", "type", "name", "arguments"})
 #: Objects that arrive in pieces themselves.
 _NESTED = frozenset({"function", "custom", "function_call", "audio"})
 
@@ -360,16 +364,30 @@ class _StreamedCall(_Growing):
 
 
 def _joined(pieces: list[Any]) -> Any:
-    """Join texts; where parts came in between (Mistral), return parts, each run of texts as one."""
+    """Join texts; where parts came in between (Mistral), return parts, each run of texts or thoughts as one."""
     if pieces and all(isinstance(piece, str) for piece in pieces):
         return "".join(pieces)
     parts: list[Any] = []
-    for is_text, run in itertools.groupby(pieces, key=lambda piece: _piece_text(piece) is not None):
-        if is_text:
+    for kind, run in itertools.groupby(pieces, key=_piece_kind):
+        if kind == "text":
             parts.append({"type": "text", "text": "".join(_piece_text(piece) or "" for piece in run)})
+        elif kind == "thinking":
+            parts.append({"type": "thinking", "thinking": [thought for piece in run for thought in _thoughts(piece)]})
         else:
             parts.extend(run)
     return parts
+
+
+def _piece_kind(piece: Any) -> str:
+    if _piece_text(piece) is not None:
+        return "text"
+    return "thinking" if object_of(piece).get("type") == "thinking" else "other"
+
+
+def _thoughts(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the pieces of a thinking part: a list at Mistral, or one text."""
+    inner = part.get("thinking")
+    return [{"type": "text", "text": inner}] if isinstance(inner, str) else objects_of(inner)
 
 
 def _piece_text(piece: Any) -> str | None:
@@ -421,6 +439,7 @@ def _parts(message: dict[str, Any], place: Place) -> list[Part]:
     refusal = text_of(message.get("refusal"))
     return [
         *_reasoning(message),
+        *_executed(message.get("executed_tools")),
         *_content(message.get("content"), place.at("content")),
         *([Refusal(text=refusal)] if refusal else []),
         *_audio(message.get("audio"), place.at("audio")),
@@ -437,6 +456,25 @@ def _reasoning(message: dict[str, Any]) -> list[Part]:
     pieces = "".join(text_of(detail.get("text") or detail.get("summary")) for detail in details)
     text = message.get("reasoning_content") or message.get("reasoning") or pieces
     return thinking([text], sealed=any(detail.get("data") for detail in details))
+
+
+def _executed(tools: Any) -> list[Part]:
+    """Groq's own tools. A stream sends each twice: when it starts, and with what it gave back."""
+    whole: dict[int, dict[str, Any]] = {}
+    for position, tool in enumerate(objects_of(tools)):
+        index = _index(tool)
+        key = position if index is None else index
+        whole[key] = whole.get(key, {}) | tool
+    return [part for tool in whole.values() for part in _executed_tool(tool)]
+
+
+def _executed_tool(tool: dict[str, Any]) -> list[Part]:
+    name = text_or_none(tool.get("name")) or text_or_none(tool.get("type"))
+    call = ServerCall(name=name, arguments=tool.get("arguments"))
+    # The output is the text of the other members, which are shown where there is none.
+    rest = {key: value for key, value in tool.items() if key not in _EXECUTED_FRAME and value}
+    given = texts(tool.get("output")) or ([other(rest)] if rest else [])
+    return [call, ServerResult(name=name, parts=tuple(given))] if given else [call]
 
 
 def _content(content: Any, place: Place) -> list[Part]:
@@ -467,9 +505,7 @@ def _refusal_part(part: dict[str, Any], _: Place) -> list[Part]:
 
 
 def _thinking_part(part: dict[str, Any], _: Place) -> list[Part]:
-    inner = part.get("thinking")
-    found = [inner] if isinstance(inner, str) else ["".join(text_of(p.get("text")) for p in objects_of(inner))]
-    return thinking(found)
+    return thinking(["".join(text_of(thought.get("text")) for thought in _thoughts(part))])
 
 
 def _reasoning_part(part: dict[str, Any], _: Place) -> list[Part]:
@@ -533,8 +569,15 @@ def _call_part(call: dict[str, Any]) -> Part:
 
 
 def _citations(annotations: Any) -> list[Part]:
-    found = [object_of(a.get("url_citation")) or a for a in objects_of(annotations)]
-    return [Citation(title=text_or_none(c.get("title")), url=text_or_none(c.get("url"))) for c in found]
+    return [_citation(object_of(a.get("url_citation")) or a) for a in objects_of(annotations)]
+
+
+def _citation(cited: dict[str, Any]) -> Part:
+    """OpenRouter quotes the source as `content`, Perplexity as `snippet`; a file that was read is no citation."""
+    title, url = text_or_none(cited.get("title")), text_or_none(cited.get("url"))
+    if not (title or url):
+        return other(cited)
+    return Citation(title=title, url=url, text=text_or_none(cited.get("content") or cited.get("snippet")))
 
 
 def _sources(response: dict[str, Any]) -> list[Part]:

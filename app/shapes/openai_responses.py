@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from app.exchange import Tokens as Count
 from app.shapes.conversation import (
     Audio,
@@ -318,7 +320,8 @@ def request_messages(request: dict[str, Any], place: Place) -> list[Message]:
     told, said = request.get("instructions"), request.get("input")
     if isinstance(said, str):
         said = [{"role": "user", "content": said}]
-    turns = [("system", texts(told))] if isinstance(told, str) else _turns(told, place.at("instructions"))
+    told = [{"role": "system", "content": told}] if isinstance(told, str) and told else told
+    turns = _turns(told, place.at("instructions"))
     turns += _turns(said, place.at("input"))
     return [Message(role=role, parts=tuple(parts), source="request") for role, parts in _grouped(turns)]
 
@@ -365,7 +368,7 @@ def _turn(value: Any, place: Place) -> _Turn:
         return "tool", [_result(item, place)]
     if kind.endswith("_call"):
         return "assistant", _server_call(item)
-    return "assistant", [other(value)]
+    return text_of(item.get("role")) or "assistant", [other(value)]
 
 
 def _content(content: Any, place: Place) -> list[Part]:
@@ -417,7 +420,9 @@ _PARTS: dict[str, Callable[[dict[str, Any], Place], list[Part]]] = {
 
 def _citations(annotations: Any) -> list[Part]:
     return [
-        Citation(title=text_or_none(a.get("title") or a.get("filename")), url=text_or_none(a.get("url")))
+        Citation(
+            title=text_or_none(a.get("title") or a.get("filename") or a.get("file_id")), url=text_or_none(a.get("url"))
+        )
         for a in objects_of(annotations)
     ]
 
@@ -483,5 +488,11 @@ def _server_call(item: dict[str, Any]) -> list[Part]:
     call = ServerCall(id=identity, name=name, arguments=item.get("arguments") or asked or None)
     if not given:
         return [call]
-    parts = tuple(found for value in given.values() for found in (texts(value) or [other(value)]))
+    parts = tuple(found for key, value in given.items() for found in (texts(value) or [_named_other(key, value)]))
     return [call, ServerResult(call_id=identity, name=name, parts=parts, is_error="error" in given)]
+
+
+def _named_other(key: str, value: Any) -> Part:
+    """Show a value as JSON, under its own type or the name of its member."""
+    part = other(value)
+    return part if part.type else msgspec.structs.replace(part, type=key)

@@ -88,3 +88,11 @@ def test_result_takes_the_name_of_its_call() -> None:
     named = named_results([call, result])
 
     assert [part.name for part in named[1].parts if isinstance(part, Result)] == ["weather", None]
+
+
+def test_result_takes_the_name_of_the_call_before_it() -> None:
+    turns = [Call(id="c1", name="weather"), Result(call_id="c1"), Call(id="c1", name="time"), Result(call_id="c1")]
+
+    named = named_results(Message(role="assistant", parts=(part,), source="request") for part in turns)
+
+    assert [part.name for turn in named for part in turn.parts if isinstance(part, Result)] == ["weather", "time"]

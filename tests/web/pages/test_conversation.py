@@ -30,10 +30,10 @@ def test_result_without_its_call_is_a_card_of_its_own() -> None:
     assert [card.message.role for card in shown.cards] == ["tool", "assistant"]
 
 
-def test_thinking_in_pieces_is_one() -> None:
-    shown = conversation_of([said(Thinking(text="so"), Thinking(text=" what"), Text(text="42"))], False)
+def test_thoughts_of_their_own_stay_apart() -> None:
+    shown = conversation_of([said(Thinking(text="so."), Thinking(text="What?"), Text(text="42"))], False)
 
-    assert [piece.shown.text for piece in shown.cards[0].pieces] == ["so what", "42"]
+    assert [piece.shown.text for piece in shown.cards[0].pieces] == ["so.", "What?", "42"]
 
 
 def test_long_conversation_keeps_both_ends() -> None:
