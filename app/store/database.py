@@ -78,10 +78,10 @@ def transaction() -> Iterator[None]:
 
 
 def now_sql() -> peewee.SQL:
-    """The database's own clock, in milliseconds since 1970 UTC: workers' clocks may differ, this one does not."""
+    """The database's own clock, in ms since 1970 UTC, the same throughout a statement: workers' clocks may differ."""
     if is_sqlite():
         return peewee.SQL("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")
-    return peewee.SQL("(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+    return peewee.SQL("(extract(epoch FROM statement_timestamp()) * 1000)::bigint")
 
 
 def now() -> int:
