@@ -2,7 +2,7 @@
 
 import dramatiq
 
-from actors import memo, stage
+from actors import history, memo, stage
 from actors.broker import broker
 from actors.log import entries
 from actors.queues import RUNS
@@ -17,6 +17,10 @@ CHUNK = stage.CHUNK
 @dramatiq.actor(queue_name=RUNS, broker=broker)
 def reprocess(run_id: int) -> None:
     """Rewrite the next chunk of a run and send the run on, until nothing is left."""
+    history.attempt("reprocess_run", run_id, lambda: _rewrite(run_id))
+
+
+def _rewrite(run_id: int) -> None:
     current = runs.running(run_id)
     if current is None:
         return

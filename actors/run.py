@@ -2,7 +2,7 @@
 
 import dramatiq
 
-from actors import memo, stage
+from actors import history, memo, stage
 from actors.broker import broker
 from actors.evaluate import scored
 from actors.queues import RUNS
@@ -18,6 +18,10 @@ CHUNK = 200
 @dramatiq.actor(queue_name=RUNS, broker=broker)
 def run(run_id: int) -> None:
     """Score the next chunk of a run and send the run on, until nothing is left."""
+    history.attempt("eval_run", run_id, lambda: _score(run_id))
+
+
+def _score(run_id: int) -> None:
     current = runs.running(run_id)
     if current is None:
         return

@@ -15,7 +15,7 @@ from dramatiq.errors import BrokerError
 from app.errors import StoreUnavailable
 from app.store import failures, pending
 from app.store.models import Step
-from app.store.pending import MAX_ATTEMPTS, Claimed
+from app.store.pending import MAX_ATTEMPTS, Claimed, never_ended
 
 T = TypeVar("T")
 
@@ -122,10 +122,7 @@ def _not_exhausted(step: Step, claimed: Sequence[Claimed]) -> list[Claimed]:
     """Park what was claimed too often without ever coming back: its worker died, or could not write, each time."""
     for exchange_id, attempts in claimed:
         if attempts > MAX_ATTEMPTS:
-            reason = (
-                f"this step was begun {MAX_ATTEMPTS} times and never ended: its worker was killed or could not write"
-            )
-            failures.park(exchange_id, step, error="NeverEnded", reason=reason, traceback=None)
+            failures.park(exchange_id, step, error="NeverEnded", reason=never_ended("this step"), traceback=None)
             log.error("exchange_failed", exchange_id=exchange_id, step=step.name, error="NeverEnded")
     return [c for c in claimed if c.attempts <= MAX_ATTEMPTS]
 

@@ -49,7 +49,8 @@ KEYS = {
     "is": Sort.FLAG,
 }
 FLAGS = (
-    "error", "ok", "streamed", "truncated", "refusal", "tools", "odd", "unpriced", "pending", "failed", "evaluated",
+    "error", "ok", "streamed", "truncated", "refusal", "tools", "odd", "unpriced", "pending", "failed", "discarded",
+    "evaluated",
 )  # fmt: skip
 
 _UNITS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "k": 1000}

@@ -8,11 +8,13 @@ from app.settings import Settings
 from app.store import database
 from app.store.accept import Writer
 from web import (
+    audit,
     batches,
     demo,
     errors,
     evals,
     exchanges,
+    failures,
     ingest,
     keys,
     machine,
@@ -40,7 +42,20 @@ def create_app(settings: Settings | None = None) -> Quart:
     errors.register(app)
     routing.register(app)
     render.register(app)
-    for module in (ingest, exchanges, batches, evals, keys, prices, reprocess, machine, sessions, demo):
+    for module in (
+        ingest,
+        exchanges,
+        batches,
+        evals,
+        failures,
+        keys,
+        audit,
+        prices,
+        reprocess,
+        machine,
+        sessions,
+        demo,
+    ):
         app.register_blueprint(module.routes)
     pages.register(app)
 

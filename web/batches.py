@@ -18,7 +18,7 @@ routes = Blueprint("batches", __name__)
 
 
 class BatchSummary(msgspec.Struct, kw_only=True):
-    """A batch and how far it is: size = rejected + duplicates + pending + failed + evaluated."""
+    """A batch and how far it is: size = rejected + duplicates + pending + failed + discarded + evaluated."""
 
     batch_id: str
     received_at: str
@@ -28,6 +28,7 @@ class BatchSummary(msgspec.Struct, kw_only=True):
     duplicates: int
     pending: int
     failed: int
+    discarded: int
     evaluated: int
 
 
@@ -41,7 +42,7 @@ class BatchItemAnswer(msgspec.Struct, kw_only=True):
 
     index: int
     request_id: str | None
-    state: Literal["accepted", "extracted", "logged", "evaluated", "failed", "rejected", "duplicate"]
+    state: Literal["accepted", "extracted", "logged", "evaluated", "failed", "discarded", "rejected", "duplicate"]
     error: ItemError | None
 
 
@@ -101,6 +102,7 @@ def _summary(row: BatchRow) -> BatchSummary:
         duplicates=row.duplicates,
         pending=row.pending,
         failed=row.failed,
+        discarded=row.discarded,
         evaluated=row.evaluated,
     )
 

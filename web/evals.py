@@ -74,13 +74,15 @@ class RunAnswer(msgspec.Struct, kw_only=True):
     run_id: int
     evaluator_id: int
     version: int
-    state: Literal["running", "done"]
+    state: Literal["running", "done", "failed", "discarded"]
     q: str
     exchanges: int
     scored: int
     failed: int
     created_at: str
     finished_at: str | None
+    #: Why a failed run stopped; a retry in the failure inbox makes it go on.
+    error: str | None
 
 
 class RunList(msgspec.Struct, kw_only=True):
@@ -301,4 +303,5 @@ def _run(row: RunRow) -> RunAnswer:
         failed=row.failed,
         created_at=shown(row.created_at) or "",
         finished_at=shown(row.finished_at),
+        error=row.reason,
     )

@@ -6,18 +6,17 @@ from typing import Any, Literal
 import msgspec
 from quart import Blueprint, Response, request
 
-from actors.stage import send
-from actors.sweep import SEND
 from app import extraction
 from app.errors import InvalidItem
 from app.exchange import present
 from app.extraction import Extraction
 from app.shapes import Buckets, buckets
-from app.store import exchanges, failures, logs, payloads, scores
+from app.store import exchanges, logs, payloads, scores
 from app.store.exchanges import ExchangeRow, Progress
 from app.store.keys import Identity
 from app.store.models import Flag, Kind
 from app.store.scores import ScoreView
+from web.failures import discard, retry
 from web.ingest import StepAnswer, steps_answer
 from web.query import FILTERS, LIST, WINDOW, cursor, following, limit, selection, shown
 from web.routing import Parameter, json_answer, operation
@@ -25,7 +24,7 @@ from web.threads import in_thread
 
 routes = Blueprint("exchanges", __name__)
 
-State = Literal["accepted", "extracted", "logged", "evaluated", "failed"]
+State = Literal["accepted", "extracted", "logged", "evaluated", "failed", "discarded"]
 
 
 class Tokens(msgspec.Struct, kw_only=True):
@@ -139,7 +138,7 @@ class LogDetail(LogRow, kw_only=True):
 
 
 class RetryAnswer(msgspec.Struct, kw_only=True):
-    """A failed exchange is on its way again, from the step that failed."""
+    """What has become of a failed exchange: on its way again from the step that failed, or discarded."""
 
     request_id: str
     status: State
@@ -212,16 +211,22 @@ async def raw_log(identity: Identity, request_id: str) -> Response:
 )
 async def retry_log(identity: Identity, request_id: str) -> Response:
     """Make a failed exchange pending again."""
-    state = await in_thread(retry, identity.project_id, request_id)
+    state = await in_thread(retry, identity, request_id)
     return json_answer(RetryAnswer(request_id=request_id, status=state), 202)  # type: ignore[arg-type]  # the store's states are these
 
 
-def retry(project_id: int, request_id: str) -> str:
-    """Make a failed exchange pending again, wake its worker, and return its state. Raises NotFound or Conflict."""
-    row = exchanges.get(project_id, request_id)
-    step = failures.retry(row.id)
-    send(SEND[step], [row.id])
-    return exchanges.get(project_id, request_id).state
+@operation(
+    routes,
+    "POST",
+    "/api/v1/logs/<request_id>/discards",
+    role="member",
+    summary="Give up a failed exchange; it keeps its bytes, and a retry brings it back",
+    gives=RetryAnswer,
+)
+async def discard_log(identity: Identity, request_id: str) -> Response:
+    """Give up a failed exchange."""
+    state = await in_thread(discard, identity, request_id)
+    return json_answer(RetryAnswer(request_id=request_id, status=state))  # type: ignore[arg-type]  # the store's states are these
 
 
 def log_row(row: ExchangeRow) -> LogRow:

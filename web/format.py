@@ -39,6 +39,7 @@ STATES = {
     "logged": Mark("circle-dashed", "busy", "logged"),
     "evaluated": Mark("circle-check", "good", "evaluated"),
     "failed": Mark("circle-x", "bad", "failed"),
+    "discarded": Mark("circle-minus", "quiet", "discarded"),
     "rejected": Mark("ban", "bad", "refused"),
     "duplicate": Mark("copy-check", "quiet", "duplicate"),
     "pending": Mark("circle-dashed", "busy", "pending"),

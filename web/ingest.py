@@ -90,7 +90,7 @@ class ReceiptAnswer(msgspec.Struct, kw_only=True):
     """Where an exchange stands."""
 
     request_id: str
-    status: Literal["accepted", "extracted", "logged", "evaluated", "failed"]
+    status: Literal["accepted", "extracted", "logged", "evaluated", "failed", "discarded"]
     batch_id: str | None
     batch_index: int | None
     received_at: str

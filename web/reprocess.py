@@ -39,7 +39,7 @@ class ReprocessAnswer(msgspec.Struct, kw_only=True, rename={"since": "from", "un
     """
 
     run_id: int
-    state: Literal["running", "done"]
+    state: Literal["running", "done", "failed", "discarded"]
     dry_run: bool
     q: str
     since: str | None
@@ -54,6 +54,8 @@ class ReprocessAnswer(msgspec.Struct, kw_only=True, rename={"since": "from", "un
     cost_usd_difference: float
     created_at: str
     finished_at: str | None
+    #: Why a failed run stopped; a retry in the failure inbox makes it go on.
+    error: str | None
 
 
 class ReprocessList(msgspec.Struct, kw_only=True):
@@ -136,4 +138,5 @@ def _run(row: RunRow) -> ReprocessAnswer:
         cost_usd_difference=row.cost_after - row.cost_before,
         created_at=shown(row.created_at) or "",
         finished_at=shown(row.finished_at),
+        error=row.reason,
     )

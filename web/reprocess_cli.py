@@ -40,6 +40,8 @@ def _followed(run: RunRow) -> RunRow:
             bar.update(min(now.processed, run.total) - bar.pos)
             if now.state == "done":
                 return now
+            if now.state != "running":
+                raise click.ClickException(f"the run has {now.state}: {now.reason}")
             if not (now.processed or warned) and time.monotonic() - began > _PATIENCE_S:
                 click.echo("\nwaiting for the evals process: is Ingate running?", err=True)
                 warned = True

@@ -8,11 +8,11 @@ from app.store import database
 from app.store.database import execute, id_list, in_list
 from app.store.exchanges import _STATUS
 
-STATES = ("accepted", "extracted", "logged", "evaluated", "failed", "rejected", "duplicate")
+STATES = ("accepted", "extracted", "logged", "evaluated", "failed", "discarded", "rejected", "duplicate")
 
 
 class BatchRow(NamedTuple):
-    """A batch and how far it is. size = rejected + duplicates + pending + failed + evaluated."""
+    """A batch and how far it is. size = rejected + duplicates + pending + failed + discarded + evaluated."""
 
     id: int
     batch_id: str
@@ -22,6 +22,7 @@ class BatchRow(NamedTuple):
     duplicates: int
     pending: int
     failed: int
+    discarded: int
     evaluated: int
 
     @property
@@ -100,12 +101,13 @@ def items(batch: int, *, state: str | None = None, limit: int = 50, cursor: int 
 def _counted(rows: Sequence[tuple[int, str, int, int]]) -> list[BatchRow]:
     ids = [row[0] for row in rows]
     own = "SELECT batch, count(*) FROM {} WHERE {{}} GROUP BY batch"
-    joined = "SELECT e.batch, count(*) FROM {} x JOIN exchange e ON e.id = x.exchange_id WHERE {{}} GROUP BY e.batch"
+    joined = "SELECT e.batch, count(*) FROM {} x JOIN exchange e ON e.id = x.exchange_id WHERE {{}} {} GROUP BY e.batch"
     groups = {
         "rejected": _count(own.format("rejection"), "batch", ids),
         "duplicates": _count(own.format("duplicate"), "batch", ids),
-        "pending": _count(joined.format("pending"), "e.batch", ids),
-        "failed": _count(joined.format("failure"), "e.batch", ids),
+        "pending": _count(joined.format("pending", ""), "e.batch", ids),
+        "failed": _count(joined.format("failure", "AND x.discarded_at IS NULL"), "e.batch", ids),
+        "discarded": _count(joined.format("failure", "AND x.discarded_at IS NOT NULL"), "e.batch", ids),
     }
     found = []
     for number, batch_id, received_at, size in rows:

@@ -12,10 +12,9 @@ from app.store.models import Kind, Step
 
 MAX_PAGE = 200
 
-_STATUS = (
-    f"CASE WHEN f.exchange_id IS NOT NULL THEN 'failed' WHEN p.step = {Step.EXTRACT} THEN 'accepted' "
-    f"WHEN p.step = {Step.LOG} THEN 'extracted' WHEN p.step = {Step.EVALUATE} THEN 'logged' ELSE 'evaluated' END"
-)
+_STATUS = f"""CASE WHEN f.discarded_at IS NOT NULL THEN 'discarded' WHEN f.exchange_id IS NOT NULL THEN 'failed'
+    WHEN p.step = {Step.EXTRACT} THEN 'accepted' WHEN p.step = {Step.LOG} THEN 'extracted'
+    WHEN p.step = {Step.EVALUATE} THEN 'logged' ELSE 'evaluated' END"""
 _FROM = """FROM exchange e
     LEFT JOIN log l ON l.exchange_id = e.id
     LEFT JOIN pending p ON p.exchange_id = e.id
@@ -27,7 +26,7 @@ class ExchangeRow(NamedTuple):
 
     id: int
     request_id: str
-    #: accepted, extracted, logged, evaluated or failed.
+    #: accepted, extracted, logged, evaluated, failed or discarded.
     state: str
     kind: int
     batch_id: str | None

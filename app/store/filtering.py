@@ -36,7 +36,8 @@ _FLAGS = {
     "odd": f"(l.flags & {Flag.ODD}) <> 0",
     "unpriced": "l.unpriced IS NOT NULL",
     "pending": "p.exchange_id IS NOT NULL",
-    "failed": "f.exchange_id IS NOT NULL",
+    "failed": "(f.exchange_id IS NOT NULL AND f.discarded_at IS NULL)",
+    "discarded": "f.discarded_at IS NOT NULL",
     "evaluated": "(p.exchange_id IS NULL AND f.exchange_id IS NULL)",
 }
 

@@ -16,6 +16,8 @@ class Kind(IntEnum):
 
     LIVE = 0
     DEMO = 1
+    #: Sent by Ingate itself, to a project of its own, to prove the way; see canaries.py.
+    CANARY = 2
 
 
 class Step(IntEnum):
@@ -196,7 +198,7 @@ class Pending(Base):
 
 
 class Failure(Base):
-    """An exchange whose step could not run; a retry turns it into a pending row again."""
+    """An exchange whose step could not run; a retry turns it into a pending row again, unless a person gave it up."""
 
     exchange_id = pw.BigIntegerField(primary_key=True)
     project_id = pw.IntegerField(index=True)
@@ -211,6 +213,15 @@ class Failure(Base):
     extract_attempts = pw.SmallIntegerField(null=True)
     logged_at = pw.BigIntegerField(null=True)
     log_attempts = pw.SmallIntegerField(null=True)
+    #: What is alike in failures of one cause: step, error, shape and provider, hashed.
+    fingerprint = pw.TextField()
+    shape = pw.TextField(null=True)
+    provider = pw.TextField(null=True)
+    #: When a person gave it up; null while it waits in the inbox.
+    discarded_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = ((("project_id", "fingerprint", "exchange_id"), False),)
 
 
 class Finished(Base):
@@ -223,6 +234,23 @@ class Finished(Base):
     log_attempts = pw.SmallIntegerField(null=True)
     evaluated_at = pw.BigIntegerField()
     evaluate_attempts = pw.SmallIntegerField()
+
+
+class Tally(Base):
+    """How many exchanges of a project came and ended; kept by triggers, so that no writer can forget it.
+
+    A project's counts are the sums over its shards.
+    """
+
+    project_id = pw.IntegerField()
+    shard = pw.SmallIntegerField()
+    accepted = pw.BigIntegerField()
+    evaluated = pw.BigIntegerField()
+    #: Rows of exchange that were deleted: retention takes an exchange's other rows first.
+    expired = pw.BigIntegerField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("project_id", "shard")
 
 
 class Log(Base):
@@ -339,6 +367,13 @@ class EvalRun(Base):
     finished_at = pw.BigIntegerField(null=True)
     #: When the sweep sends it again.
     due_at = pw.BigIntegerField(null=True)
+    #: Tries of the chunk at the cursor, counted before the work.
+    attempts = pw.SmallIntegerField()
+    #: Why a failed run stopped; see Failure.
+    fingerprint = pw.TextField(null=True)
+    error = pw.TextField(null=True)
+    reason = pw.TextField(null=True)
+    traceback = pw.TextField(null=True)
 
 
 class Price(Base):
@@ -380,9 +415,16 @@ class ReprocessRun(Base):
     finished_at = pw.BigIntegerField(null=True)
     #: When the sweep sends it again.
     due_at = pw.BigIntegerField(null=True)
+    #: Tries of the chunk at the cursor, counted before the work.
+    attempts = pw.SmallIntegerField()
+    #: Why a failed run stopped; see Failure.
+    fingerprint = pw.TextField(null=True)
+    error = pw.TextField(null=True)
+    reason = pw.TextField(null=True)
+    traceback = pw.TextField(null=True)
 
 
 ALL = (
     Project, ApiKey, SignInLink, LoginSession, AuditEntry, Batch, Rejection, Duplicate, Exchange, Payload, Pending,
-    Failure, Finished, Log, Evaluator, EvaluatorVersion, Score, EvalRun, Price, ReprocessRun,
+    Failure, Finished, Tally, Log, Evaluator, EvaluatorVersion, Score, EvalRun, Price, ReprocessRun,
 )  # fmt: skip

@@ -18,6 +18,16 @@ MAX_ATTEMPTS = 5
 BACKOFF_MS = (1_000, 5_000, 15_000, 30_000)
 
 
+def never_ended(what: str) -> str:
+    """Say why something is given up that was begun MAX_ATTEMPTS times."""
+    return f"{what} was begun {MAX_ATTEMPTS} times and never ended: its worker was killed or could not write"
+
+
+_FINISHED = (
+    "exchange_id", "extracted_at", "extract_attempts", "logged_at", "log_attempts", "evaluate_attempts", "evaluated_at",
+)  # fmt: skip
+
+
 class Claimed(NamedTuple):
     exchange_id: int
     attempts: int
@@ -64,20 +74,7 @@ def finish(ids: Sequence[int]) -> list[int]:
         [id_list(ids), Step.EVALUATE],
     )
     at = database.now()
-    bulk.insert(
-        Finished,
-        (
-            "exchange_id",
-            "extracted_at",
-            "extract_attempts",
-            "logged_at",
-            "log_attempts",
-            "evaluate_attempts",
-            "evaluated_at",
-        ),
-        [(*row, at) for row in rows],
-        ignore=True,
-    )
+    bulk.insert_returning(Finished, _FINISHED, [(*row, at) for row in rows], ("exchange_id",))
     return sorted(row[0] for row in rows)
 
 

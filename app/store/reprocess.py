@@ -15,7 +15,7 @@ from app.store.runs import NEWEST, RESEND_MS
 
 
 class RunRow(NamedTuple):
-    """A run, how far it is, and what it changes. state: running or done."""
+    """A run, how far it is, and what it changes. state: running, done, failed or discarded."""
 
     id: int
     project_id: int
@@ -35,6 +35,9 @@ class RunRow(NamedTuple):
     cursor: int
     created_at: int
     finished_at: int | None
+    #: Why a failed one stopped.
+    error: str | None
+    reason: str | None
 
 
 _COLUMNS = ", ".join(RunRow._fields)
@@ -49,7 +52,7 @@ def create(
         row = ReprocessRun.create(
             project_id=project_id, query=query, since=since, until=until, dry_run=dry_run, state="running",
             total=total, processed=0, failed=0, changed=0, fields="{}", cost_before=0.0, cost_after=0.0,
-            cursor=NEWEST, created_at=now, due_at=now + RESEND_MS,
+            cursor=NEWEST, created_at=now, due_at=now + RESEND_MS, attempts=0,
         )  # fmt: skip
         if not dry_run:
             audit.note(project_id, actor, "reprocess.started", f"reprocess_run:{row.id}", now)
@@ -91,7 +94,8 @@ def advance(run: RunRow, chunk: Sequence[Entry], *, failed: int, cursor: int | N
     now = now_sql().sql
     with database.transaction():
         moved = execute(
-            f"""UPDATE reprocess_run SET cursor = ?, due_at = {now} + {RESEND_MS}, state = ?,
+            f"""UPDATE reprocess_run SET cursor = ?, attempts = 0, error = NULL, reason = NULL,
+                       due_at = {now} + {RESEND_MS}, state = ?,
                        finished_at = CASE WHEN ? THEN {now} END, processed = processed + ?, failed = failed + ?
                  WHERE id = ? AND cursor = ? AND state = 'running' RETURNING id""",
             [

@@ -1,20 +1,30 @@
-"""Runs: one evaluator version over history, newest first, in chunks. The cursor in SQL is the truth."""
+"""Runs: one evaluator version over history, newest first, in chunks. The cursor in SQL is the truth.
+
+`begin` and `put_off` are for both kinds of runs over history, this one and that of reprocess.py: a chunk's attempts are
+counted before its work, and a run whose chunk breaks too often is failed, until a person retries it.
+"""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from app.errors import NotFound
 from app.store import database, scores
 from app.store.database import execute, now_sql
+from app.store.failures import fingerprint
 from app.store.models import EvalRun
+from app.store.pending import BACKOFF_MS, MAX_ATTEMPTS, never_ended
 
 #: How soon the sweep sends a run whose message got lost.
 RESEND_MS = 30_000
 NEWEST = 2**62
 
 
+#: The tables of runs over history.
+Table = Literal["eval_run", "reprocess_run"]
+
+
 class RunRow(NamedTuple):
-    """A run and how far it is. state: running or done."""
+    """A run and how far it is. state: running, done, failed or discarded."""
 
     id: int
     project_id: int
@@ -30,6 +40,9 @@ class RunRow(NamedTuple):
     cursor: int
     created_at: int
     finished_at: int | None
+    #: Why a failed one stopped.
+    error: str | None
+    reason: str | None
 
 
 _COLUMNS = ", ".join(f'"{name}"' for name in RunRow._fields)
@@ -51,6 +64,7 @@ def create(
         row = EvalRun.create(
             project_id=project_id, evaluator_id=evaluator_id, version=version, query=query, since=since, until=until,
             state="running", total=total, scored=0, failed=0, cursor=NEWEST, created_at=now, due_at=now + RESEND_MS,
+            attempts=0,
         )  # fmt: skip
     return get(project_id, evaluator_id, row.id)
 
@@ -81,6 +95,50 @@ def listed(
     return found, found[-1].id if len(rows) > limit else None
 
 
+def begin(table: Table, run_id: int) -> bool:
+    """Count a try of the chunk at a run's cursor, committed before the work; False when the run is not running.
+
+    A chunk that was begun too often without ever coming back killed its worker each time: then the run has failed.
+    """
+    with database.transaction():
+        rows = execute(
+            f"UPDATE {table} SET attempts = attempts + 1 WHERE id = ? AND state = 'running' RETURNING attempts",
+            [run_id],
+        )
+    if rows and rows[0][0] > MAX_ATTEMPTS:
+        _fail(table, run_id, "NeverEnded", never_ended("a chunk"), None)
+        return False
+    return bool(rows)
+
+
+def put_off(table: Table, run_id: int, *, error: str, reason: str, traceback: str) -> bool:
+    """Keep why a chunk broke, to be tried again after a backoff; after the last try the run has failed: then True."""
+    with database.session():
+        rows = execute(f"SELECT attempts FROM {table} WHERE id = ? AND state = 'running'", [run_id])
+    if not rows:
+        return False
+    if rows[0][0] >= MAX_ATTEMPTS:
+        _fail(table, run_id, error, reason, traceback)
+        return True
+    wait = BACKOFF_MS[min(max(rows[0][0], 1), len(BACKOFF_MS)) - 1]
+    with database.transaction():
+        execute(
+            f"UPDATE {table} SET due_at = {now_sql().sql} + {wait}, error = ?, reason = ? WHERE id = ?",
+            [error, reason, run_id],
+        )
+    return False
+
+
+def _fail(table: Table, run_id: int, error: str, reason: str, traceback: str | None) -> None:
+    cause = fingerprint("run" if table == "eval_run" else "reprocess", error)
+    with database.transaction():
+        execute(
+            f"""UPDATE {table} SET state = 'failed', finished_at = {now_sql().sql}, due_at = NULL, error = ?,
+                       reason = ?, traceback = ?, fingerprint = ? WHERE id = ? AND state = 'running'""",
+            [error, reason, traceback, cause, run_id],
+        )
+
+
 def running(run_id: int) -> RunRow | None:
     """Return a run that is not finished; None otherwise."""
     with database.session():
@@ -96,7 +154,8 @@ def advance(run: RunRow, rows: Sequence[scores.ScoreRow], *, cursor: int | None)
     now = now_sql().sql
     with database.transaction():
         moved = execute(
-            f"""UPDATE eval_run SET cursor = ?, scored = scored + ?, failed = failed + ?, state = ?,
+            f"""UPDATE eval_run SET cursor = ?, attempts = 0, error = NULL, reason = NULL,
+                       scored = scored + ?, failed = failed + ?, state = ?,
                        due_at = {now} + {RESEND_MS}, finished_at = CASE WHEN ? THEN {now} END
                  WHERE id = ? AND cursor = ? AND state = 'running' RETURNING id""",
             [

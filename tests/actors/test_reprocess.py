@@ -9,9 +9,10 @@ from actors import memo
 from actors.reprocess import reprocess
 from app import filters
 from app.pricing import OwnRates
-from app.store import database, evaluators, exchanges, prices, search
+from app.store import database, evaluators, exchanges, failures, prices, search
 from app.store import reprocess as runs
 from app.store.evaluators import Definition
+from app.store.pending import MAX_ATTEMPTS
 from app.store.reprocess import RunRow
 from tests.helpers import accept, item, sql, work
 
@@ -196,3 +197,22 @@ def test_an_item_that_cannot_be_read_is_counted_and_its_row_stays() -> None:
 
 def test_a_message_of_a_run_that_is_not_there_does_nothing() -> None:
     reprocess.fn(99)
+
+
+def test_a_run_that_breaks_each_time_is_failed_and_in_the_inbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    accept(item())
+    work()
+    project = sql("SELECT min(id) FROM project")[0][0]
+    begun = runs.create(project, query="", since=None, until=None, dry_run=False, total=1, actor="tests")
+
+    def entries(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setitem(reprocess.fn.__globals__, "entries", entries)
+    for _ in range(MAX_ATTEMPTS):
+        reprocess.fn(begun.id)
+
+    assert (runs.get(project, begun.id).state, runs.get(project, begun.id).reason) == ("failed", "no such thing")
+    assert [(g.step, g.error, g.sample_run_id) for g in failures.groups(project)] == [
+        ("reprocess", "ValueError", begun.id)
+    ]

@@ -3,8 +3,9 @@
 import pytest
 
 from actors.run import run
-from app.store import evaluators, runs, scores
+from app.store import evaluators, failures, runs, scores
 from app.store.evaluators import Definition, EvaluatorRow
+from app.store.pending import MAX_ATTEMPTS
 from app.store.runs import RunRow
 from tests.helpers import accept, item, sql, work
 
@@ -86,3 +87,65 @@ def test_an_exchange_that_cannot_be_read_counts_as_failed() -> None:
 
     ended = runs.get(begun.project_id, evaluator.id, begun.id)
     assert (ended.state, ended.scored, ended.failed) == ("done", 1, 1)
+
+
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scored(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setitem(run.fn.__globals__, "scored", scored)
+
+
+def test_a_run_that_breaks_is_put_off_and_then_failed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    history(4)
+    evaluator, begun = start()
+    broken(monkeypatch)
+
+    for tries in range(1, MAX_ATTEMPTS):
+        run.fn(begun.id)
+        assert sql("SELECT state, attempts, due_at > finished_at FROM eval_run") == [("running", tries, None)]
+    run.fn(begun.id)
+
+    ended = runs.get(begun.project_id, evaluator.id, begun.id)
+    assert (ended.state, ended.error, ended.reason) == ("failed", "ValueError", "no such thing")
+    assert "Traceback" in sql("SELECT traceback FROM eval_run")[0][0]
+
+
+def test_a_run_that_kills_its_worker_each_time_is_failed() -> None:
+    history(4)
+    evaluator, begun = start()
+
+    for _ in range(MAX_ATTEMPTS):
+        assert runs.begin("eval_run", begun.id)
+    run.fn(begun.id)
+
+    ended = runs.get(begun.project_id, evaluator.id, begun.id)
+    assert (ended.state, ended.error, ended.scored) == ("failed", "NeverEnded", 0)
+
+
+def test_a_run_that_was_retried_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    history(7)
+    evaluator, begun = start()
+    run.fn(begun.id)
+    with monkeypatch.context() as breaking:
+        broken(breaking)
+        for _ in range(MAX_ATTEMPTS):
+            run.fn(begun.id)
+    assert runs.get(begun.project_id, evaluator.id, begun.id).state == "failed"
+
+    failures.retry_all(begun.project_id, actor="tests")
+    for _ in range(3):
+        run.fn(begun.id)
+
+    ended = runs.get(begun.project_id, evaluator.id, begun.id)
+    assert (ended.state, ended.scored, ended.error) == ("done", 7, None)
+
+
+def test_tries_are_of_one_chunk_not_of_the_whole_run() -> None:
+    history(7)
+    _, begun = start()
+
+    for _ in range(2):
+        run.fn(begun.id)
+
+    assert sql("SELECT attempts FROM eval_run") == [(0,)]

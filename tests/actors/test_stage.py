@@ -105,7 +105,7 @@ def test_a_retry_brings_a_failed_exchange_to_its_end(poison: Any) -> None:
         let_leases_end()
 
     poison(False)
-    failures.retry(ids[0])
+    failures.retry(ids[0], actor="tests")
     work()
 
     assert states(ids) == ["evaluated"]

@@ -80,18 +80,42 @@ def test_an_evaluator_made_in_the_browser_scores_the_next_exchange(page: Page, i
     expect(page.get_by_text(re.compile(r"contains the text"))).to_be_visible()
 
 
-def test_a_failed_exchange_is_retried_with_one_click(page: Page, ingate: Ingate) -> None:
-    ingate.http.post("/api/v1/ingest", json=item(request_id="broken"))
-    ingate.receipt("broken")
-    ingate.break_payload("broken")
+def broken(ingate: Ingate, request_id: str) -> None:
+    ingate.http.post("/api/v1/ingest", json=item(request_id=request_id))
+    ingate.receipt(request_id)
+    ingate.break_payload(request_id)
+
+
+def test_what_failed_for_one_cause_is_retried_with_one_click(page: Page, ingate: Ingate) -> None:
+    for request_id in ("broken-1", "broken-2"):
+        broken(ingate, request_id)
 
     page.goto("/failures")
-    expect(page.get_by_role("link", name="broken")).to_be_visible()
-    ingate.mend_payload("broken")
-    page.get_by_role("button", name="Retry broken").click()
+    expect(page.get_by_text("2 stopped, for 1 cause")).to_be_visible()
+    page.get_by_role("link", name="ValueError").click()
+    expect(page.get_by_role("link", name="broken-1")).to_be_visible()
+    for request_id in ("broken-1", "broken-2"):
+        ingate.mend_payload(request_id)
+    page.get_by_role("button", name="Retry ValueError").click()
 
     expect(page.get_by_text("Nothing has failed")).to_be_visible()
-    assert ingate.receipt("broken")["status"] == "evaluated"
+    assert {ingate.receipt(one)["status"] for one in ("broken-1", "broken-2")} == {"evaluated"}
+
+
+def test_a_failed_exchange_is_discarded_and_brought_back(page: Page, ingate: Ingate) -> None:
+    broken(ingate, "given-up")
+    ingate.mend_payload("given-up")
+
+    page.goto("/exchanges/given-up")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_text("this exchange was discarded")).to_be_visible()
+    page.goto("/failures")
+    expect(page.get_by_text("Nothing has failed")).to_be_visible()
+    page.goto("/exchanges/given-up")
+    page.get_by_role("button", name="Retry").click()
+
+    page.wait_for_url("**/exchanges/given-up")
+    assert ingate.receipt("given-up")["status"] == "evaluated"
 
 
 def test_a_filter_is_in_the_url_and_back_undoes_it(page: Page, ingate: Ingate) -> None:

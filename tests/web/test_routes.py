@@ -12,6 +12,7 @@ from web.app import create_app
 
 #: What a program calls, and the role of the key that it needs; None asks for no key.
 API = {
+    ("GET", "/api/v1/audit"): "admin",
     ("GET", "/api/v1/batches"): "viewer",
     ("GET", "/api/v1/batches/<batch_id>"): "viewer",
     ("GET", "/api/v1/evals"): "viewer",
@@ -23,6 +24,11 @@ API = {
     ("POST", "/api/v1/evals/<int:evaluator_id>/runs"): "member",
     ("GET", "/api/v1/evals/<int:evaluator_id>/runs/<int:run_id>"): "viewer",
     ("GET", "/api/v1/evals/<int:evaluator_id>/scores"): "viewer",
+    ("GET", "/api/v1/failures"): "viewer",
+    ("GET", "/api/v1/failures/<fingerprint>"): "viewer",
+    ("POST", "/api/v1/failures/<fingerprint>/discards"): "member",
+    ("POST", "/api/v1/failures/<fingerprint>/retries"): "member",
+    ("POST", "/api/v1/failures/retries"): "member",
     ("POST", "/api/v1/ingest"): "member",
     ("POST", "/api/v1/ingest/batch"): "member",
     ("GET", "/api/v1/ingest/<request_id>"): "viewer",
@@ -32,6 +38,7 @@ API = {
     ("GET", "/api/v1/logs"): "viewer",
     ("GET", "/api/v1/logs/<request_id>"): "viewer",
     ("GET", "/api/v1/logs/<request_id>/raw"): "viewer",
+    ("POST", "/api/v1/logs/<request_id>/discards"): "member",
     ("POST", "/api/v1/logs/<request_id>/retries"): "member",
     ("GET", "/api/v1/prices"): "viewer",
     ("POST", "/api/v1/prices"): "admin",
@@ -60,9 +67,13 @@ PAGES = {
     ("GET", "/evals/new"): "member",
     ("GET", "/exchanges"): "viewer",
     ("GET", "/exchanges/<request_id>"): "viewer",
+    ("POST", "/exchanges/<request_id>/discards"): "member",
     ("GET", "/exchanges/<request_id>/raw"): "viewer",
+    ("POST", "/exchanges/<request_id>/retries"): "member",
     ("GET", "/failures"): "viewer",
-    ("POST", "/failures/<request_id>/retries"): "member",
+    ("GET", "/failures/<fingerprint>"): "viewer",
+    ("POST", "/failures/<fingerprint>/discards"): "member",
+    ("POST", "/failures/<fingerprint>/retries"): "member",
     ("POST", "/failures/retries"): "member",
     ("GET", "/keys"): "admin",
     ("POST", "/keys"): "admin",
@@ -105,7 +116,7 @@ async def test_each_route_asks_for_its_role(api: Api) -> None:
             elif ROLES.index(role) < ROLES.index(needed):
                 expected = {403}
             else:
-                expected = {200, 404, 415}
+                expected = {200, 202, 404, 415}
             assert answer.status_code in expected, (method, path, role)
 
 

@@ -1,15 +1,13 @@
-"""The page of failed exchanges: at which step, why, and what brings them back."""
+"""The failure inbox for people: causes, what failed for each, and the buttons that bring it back or give it up."""
 
 import contextlib
 
 from quart import Blueprint, Response, redirect, request
 
-from actors.stage import send
-from actors.sweep import SEND
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.store import failures
-from app.store.failures import FailureRow
-from web.exchanges import retry
+from app.store.failures import FailureRow, Group
+from web.failures import discard, retry, retry_all
 from web.query import cursor
 from web.render import render, wants_part
 from web.routing import page
@@ -19,64 +17,92 @@ from web.threads import in_thread
 routes = Blueprint("failure_pages", __name__)
 
 PAGE_ROWS = 50
-#: The number of failures is counted no further.
-COUNTED = 1000
 
 
 @page(routes, "/failures", role="viewer")
 async def failure_list(who: Viewer) -> Response:
-    """Show the failed exchanges, newest first."""
+    """Show the causes, the latest first."""
+    return await _shown(who)
+
+
+@page(routes, "/failures/<fingerprint>", role="viewer")
+async def failure_group(who: Viewer, fingerprint: str) -> Response:
+    """Show one cause and its exchanges, newest first."""
     at = cursor()
-    rows, following, total = await in_thread(_listed, who.project_id, at)
+    group, rows, following = await in_thread(_opened, who.project_id, fingerprint, at)
     return await render(
-        "failures/list.html",
+        "failures/group.html",
         block="results" if at is None else "rows",
         viewer=who,
+        group=group,
         cursor=at,
         rows=rows,
         next_cursor=following,
-        total=total,
-        counted=COUNTED,
     )
-
-
-@page(routes, "/failures/<request_id>/retries", role="member", method="POST")
-async def retry_failure(who: Viewer, request_id: str) -> Response:
-    """Retry one failed exchange and go back; htmx shows the list as it is then."""
-    with contextlib.suppress(Conflict):  # someone else was quicker: the list shows it
-        await in_thread(retry, who.project_id, request_id)
-    back = own_path((await request.form).get("next", "/failures"))
-    return await _back(who, back)
 
 
 @page(routes, "/failures/retries", role="member", method="POST")
 async def retry_all_failures(who: Viewer) -> Response:
-    """Retry every failed exchange of the project."""
-    await in_thread(_retry_all, who.project_id)
-    return await _back(who, "/failures")
+    """Retry everything that failed in the project."""
+    await in_thread(retry_all, who.identity)
+    return await _inbox(who)
 
 
-async def _back(who: Viewer, path: str) -> Response:
+@page(routes, "/failures/<fingerprint>/retries", role="member", method="POST")
+async def retry_group(who: Viewer, fingerprint: str) -> Response:
+    """Retry all that failed for one cause."""
+    with contextlib.suppress(NotFound):  # someone else was quicker: the inbox shows it
+        await in_thread(retry_all, who.identity, fingerprint)
+    return await _inbox(who)
+
+
+@page(routes, "/failures/<fingerprint>/discards", role="member", method="POST")
+async def discard_group(who: Viewer, fingerprint: str) -> Response:
+    """Give up all that failed for one cause."""
+    with contextlib.suppress(NotFound):  # see retry_group
+        await in_thread(failures.discard_all, who.project_id, fingerprint, actor=who.identity.actor)
+    return await _inbox(who)
+
+
+@page(routes, "/exchanges/<request_id>/retries", role="member", method="POST")
+async def retry_exchange(who: Viewer, request_id: str) -> Response:
+    """Retry one failed exchange and go back."""
+    with contextlib.suppress(Conflict):  # see retry_group
+        await in_thread(retry, who.identity, request_id)
+    return await _back()
+
+
+@page(routes, "/exchanges/<request_id>/discards", role="member", method="POST")
+async def discard_exchange(who: Viewer, request_id: str) -> Response:
+    """Give up one failed exchange and go back."""
+    with contextlib.suppress(Conflict):  # see retry_group
+        await in_thread(discard, who.identity, request_id)
+    return await _back()
+
+
+async def _inbox(who: Viewer) -> Response:
+    """Show the inbox as it is now: htmx in place, others by going there."""
     if not wants_part():
-        return redirect(path, 303)  # type: ignore[return-value]  # Quart's own Response
-    rows, following, total = await in_thread(_listed, who.project_id, None)
+        return redirect("/failures", 303)  # type: ignore[return-value]  # Quart's own Response
+    return await _shown(who)
+
+
+async def _shown(who: Viewer) -> Response:
+    found = await in_thread(failures.groups, who.project_id)
     return await render(
         "failures/list.html",
         block="results",
         viewer=who,
-        cursor=None,
-        rows=rows,
-        next_cursor=following,
-        total=total,
-        counted=COUNTED,
+        groups=found[: failures.MAX_GROUPS],
+        more=len(found) > failures.MAX_GROUPS,
     )
 
 
-def _listed(project_id: int, at: int | None) -> tuple[list[FailureRow], int | None, int]:
-    rows, following = failures.page(project_id, limit=PAGE_ROWS, cursor=at)
-    return rows, following, failures.count(project_id, at_most=COUNTED)
+async def _back() -> Response:
+    path = own_path((await request.form).get("next", "/failures"))
+    return redirect(path, 303)  # type: ignore[return-value]  # Quart's own Response
 
 
-def _retry_all(project_id: int) -> None:
-    for step, ids in failures.retry_all(project_id).items():
-        send(SEND[step], ids)
+def _opened(project_id: int, fingerprint: str, at: int | None) -> tuple[Group, list[FailureRow], int | None]:
+    group = failures.group(project_id, fingerprint)
+    return group, *failures.page(project_id, fingerprint, limit=PAGE_ROWS, cursor=at)
