@@ -89,13 +89,18 @@ def make_broker(settings: Settings) -> RedisBroker:
     )
 
 
-def length(queue: dramatiq.Broker, *names: str) -> int:
-    """Return how many messages wait on the named queues together."""
+def lengths(queue: dramatiq.Broker, *names: str) -> dict[str, int]:
+    """Return how many messages wait on each of the named queues."""
     assert isinstance(queue, RedisBroker)
     with queue.client.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.llen(f"{queue.namespace}:{name}")
-        return sum(pipe.execute())
+        return dict(zip(names, pipe.execute(), strict=True))
+
+
+def length(queue: dramatiq.Broker, *names: str) -> int:
+    """Return how many messages wait on the named queues together."""
+    return sum(lengths(queue, *names).values())
 
 
 settings = Settings.from_environ()

@@ -134,7 +134,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 class Api:
     """A client of an app in this process, with one key per role."""
 
-    def __init__(self, client: Any, keys: dict[str, str]) -> None:
+    def __init__(self, app: Any, client: Any, keys: dict[str, str]) -> None:
+        self.app = app
         self.client = client
         self.keys = keys
 
@@ -165,7 +166,7 @@ async def api(store: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]
     tokens = {role: keys.create(name=role, role=role, actor="tests")[1] for role in keys.ROLES}
     app = create_app(Settings.from_environ())
     async with app.test_app() as running:
-        yield Api(running.test_client(), tokens)
+        yield Api(app, running.test_client(), tokens)
 
 
 class Ingate:

@@ -1,5 +1,8 @@
 """The web process: `create_app` is what the ASGI server loads, in every process of its own."""
 
+import asyncio
+import contextlib
+
 from quart import Quart
 
 from actors.sender import Sender
@@ -10,6 +13,7 @@ from app.store.accept import Writer
 from web import (
     audit,
     batches,
+    canary,
     demo,
     errors,
     evals,
@@ -63,10 +67,14 @@ def create_app(settings: Settings | None = None) -> Quart:
     async def start() -> None:
         database.connect(settings.database_url, max_connections=THREADS + 2)
         sender = app.config["SENDER"] = Sender()
-        app.config["WRITER"] = Writer(on_commit=sender.announce)
+        writer = app.config["WRITER"] = Writer(on_commit=sender.announce)
+        app.config["CANARY"] = asyncio.create_task(canary.keep_sending(writer))
 
     @app.after_serving
     async def stop() -> None:
+        app.config["CANARY"].cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await app.config["CANARY"]
         app.config["WRITER"].close()
         app.config["SENDER"].close()
         database.close()

@@ -42,12 +42,13 @@ def of_project(project_id: int) -> Account:
     return Account(*map(int, rows[0]))
 
 
-def oldest_unfinished_ms(project_id: int) -> int | None:
-    """How long ago the oldest exchange arrived that is still pending; None when none is."""
+def oldest_unfinished_ms(project_id: int | None = None) -> int | None:
+    """How long ago the oldest exchange of a project, or of all, arrived that is still pending; None when none is."""
+    of_project = "" if project_id is None else "WHERE e.project_id = ?"
     with database.session():
         rows = execute(
             f"""SELECT {now_sql().sql} - e.received_at FROM pending p JOIN exchange e ON e.id = p.exchange_id
-                 WHERE e.project_id = ? ORDER BY p.exchange_id LIMIT 1""",
-            [project_id],
+                {of_project} ORDER BY p.exchange_id LIMIT 1""",
+            [] if project_id is None else [project_id],
         )
     return max(0, int(rows[0][0])) if rows else None

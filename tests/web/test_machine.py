@@ -1,11 +1,15 @@
 """For machines: alive, ready, and what else is wrong."""
 
-import pytest
+import threading
 
-from app.store import database
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from actors.broker import broker, lengths
+from app.store import database, keys
 from tests.conftest import Api
-from tests.helpers import accept, item, sql
-from web import machine
+from tests.helpers import accept, item, sql, work
+from web import canary, machine
 
 pytestmark = pytest.mark.backend
 
@@ -50,10 +54,10 @@ async def test_a_missing_migration_is_not_ready_and_is_named(api: Api, monkeypat
 async def test_a_queue_that_is_gone_is_degraded_but_ready(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     import redis
 
-    def gone(*_: object) -> int:
+    def gone(*_: object) -> dict[str, int]:
         raise redis.ConnectionError
 
-    monkeypatch.setattr(machine, "length", gone)
+    monkeypatch.setattr(machine, "lengths", gone)
 
     answer = await api.get("/readyz", role=None)
 
@@ -71,3 +75,70 @@ async def test_work_that_nobody_does_is_degraded_but_ready(api: Api) -> None:
     assert told["status"] == "degraded"
     assert told["overdue_ms"] > 290_000
     assert "are the workers running" in told["degraded"][0]
+
+
+async def test_a_queue_server_that_hangs_is_degraded_soon(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def hangs(*_: object) -> dict[str, int]:
+        answered.wait(20)
+        return {}
+
+    monkeypatch.setattr(machine, "lengths", hangs)
+    monkeypatch.setattr(machine, "QUEUE_PATIENCE_S", 0.05)
+
+    told = await (await api.get("/readyz", role=None)).get_json()
+
+    answered.set()
+    assert (told["status"], told["queue"]) == ("degraded", None)
+
+
+async def test_a_canary_that_does_not_come_through_is_degraded_but_ready(api: Api) -> None:
+    await canary.send(api.app.config["WRITER"])
+    fresh = await (await api.get("/readyz", role=None)).get_json()
+    sql("UPDATE exchange SET received_at = received_at - 40000")
+
+    stuck = await (await api.get("/readyz", role=None)).get_json()
+    work()
+    through = await (await api.get("/readyz", role=None)).get_json()
+
+    assert (fresh["status"], fresh["canary"]["took_ms"]) == ("ok", None)
+    assert (stuck["status"], len(stuck["degraded"])) == ("degraded", 1)
+    assert "canary exchange has been on its way for 4" in stuck["degraded"][0]
+    assert (through["status"], through["canary"]["took_ms"] >= 40_000) == ("ok", True)
+
+
+async def test_metrics_hold_the_accounting_of_the_keys_project(api: Api) -> None:
+    accept(item(), item(), item())
+    work()
+    accept(item(), item())
+    sql("UPDATE exchange SET received_at = received_at - 7000 WHERE id = 4")
+
+    answer = await api.get("/metrics", role="viewer")
+
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(await answer.get_data(as_text=True))
+        for sample in family.samples
+    }
+    assert answer.content_type.startswith("text/plain; version=0.0.4")
+    assert found["ingate_exchanges_accepted_total",] == 5
+    assert {state: found["ingate_exchanges", state] for state in ("evaluated", "pending", "failed", "expired")} == {
+        "evaluated": 3,
+        "pending": 2,
+        "failed": 0,
+        "expired": 0,
+    }
+    assert found["ingate_accounting_drift",] == 0
+    assert 7 <= found["ingate_oldest_unfinished_seconds",] < 30
+    waiting = lengths(broker, "extract")["extract"]
+    assert (found["ingate_queue_up",], found["ingate_queue_messages", "extract"]) == (1, waiting)
+
+
+async def test_metrics_ask_for_a_key_and_show_nothing_of_another_project(api: Api) -> None:
+    accept(item())
+    _, other = keys.create(name="other", role="viewer", actor="tests", project_id=99)
+
+    assert (await api.get("/metrics", role=None)).status_code == 401
+    text = await (await api.get("/metrics", role=None, headers={"X-Ingate-Key": other})).get_data(as_text=True)
+    assert "ingate_exchanges_accepted_total 0.0" in text

@@ -50,6 +50,7 @@ API = {
     ("GET", "/api/v1/unpriced"): "viewer",
     ("GET", "/healthz"): "public",
     ("GET", "/readyz"): "public",
+    ("GET", "/metrics"): "viewer",
     ("GET", "/openapi.json"): "public",
 }
 #: What a browser shows or sends, and the role that the person needs.
@@ -75,6 +76,7 @@ PAGES = {
     ("POST", "/failures/<fingerprint>/discards"): "member",
     ("POST", "/failures/<fingerprint>/retries"): "member",
     ("POST", "/failures/retries"): "member",
+    ("GET", "/jobs"): "viewer",
     ("GET", "/keys"): "admin",
     ("POST", "/keys"): "admin",
     ("POST", "/keys/<int:key_id>/revocations"): "admin",

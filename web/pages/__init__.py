@@ -10,6 +10,7 @@ from web.pages.batches import routes as batches
 from web.pages.evals import routes as evals
 from web.pages.exchanges import routes as exchanges
 from web.pages.failures import routes as failures
+from web.pages.jobs import routes as jobs
 from web.pages.keys import routes as keys
 from web.pages.theme import routes as theme
 
@@ -17,5 +18,5 @@ from web.pages.theme import routes as theme
 def register(app: Quart) -> None:
     """Add the pages and what their templates need."""
     formats.register(app)
-    for blueprint in (exchanges, batches, evals, failures, keys, theme):
+    for blueprint in (exchanges, batches, evals, failures, jobs, keys, theme):
         app.register_blueprint(blueprint)
