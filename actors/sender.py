@@ -1,7 +1,7 @@
 """Tells the workers about new exchanges, without ever making an accept wait.
 
-Ids that could not be sent, because the queue is down, slow or long enough already, are dropped here: the rows are
-committed, and the sweep sends them.
+While the queue is long, ids wait here and grow into fuller messages. What cannot be sent, because the queue is down or
+too many ids wait already, is dropped: the rows are committed, and the sweep sends them.
 """
 
 import queue
@@ -13,15 +13,17 @@ import structlog
 from actors.broker import broker, length
 from actors.extract import extract
 from actors.queues import WORKER_QUEUES
-from actors.stage import MESSAGE_IDS, chunks
+from actors.stage import MESSAGE_IDS
 from actors.sweep import WINDOW
 
 log = structlog.get_logger()
 
 #: After an error nothing is tried for this long, doubling up to the maximum.
 PAUSE_S, MAX_PAUSE_S = 0.5, 15.0
-#: Ids that may wait here while a send is under way.
+#: Calls of `announce`, and ids, that may wait here.
 MAX_WAITING = 10_000
+#: How long the sender waits before it looks again whether a long queue has room.
+FULL_S = 0.05
 
 
 class Sender:
@@ -45,31 +47,35 @@ class Sender:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while (ids := self._waiting.get()) is not None:
-            ids, ended = self._with_waiting(ids)
-            if time.monotonic() >= self._closed_until:
-                self._send(ids)
-            if ended:
-                return
+        held: list[int] = []
+        ended = False
+        while not ended:
+            more, ended = self._take(wait_s=FULL_S if held else None)
+            held = (held + more)[:MAX_WAITING]
+            held = self._send(held) if time.monotonic() >= self._closed_until else []
 
-    def _with_waiting(self, ids: list[int]) -> tuple[list[int], bool]:
-        ids = list(ids)
-        while True:
-            try:
-                more = self._waiting.get_nowait()
-            except queue.Empty:
-                return ids, False
-            if more is None:
-                return ids, True
-            ids += more
-
-    def _send(self, ids: list[int]) -> None:
+    def _take(self, wait_s: float | None) -> tuple[list[int], bool]:
+        """Return the ids that wait, after at most `wait_s` (None: once there are some), and whether this is the end."""
+        ids: list[int] = []
         try:
-            if length(broker, *WORKER_QUEUES) < WINDOW:
-                for chunk in chunks(ids, MESSAGE_IDS):
-                    extract.send(chunk)
-            self._pause_s = PAUSE_S
+            first = self._waiting.get(timeout=wait_s)
+            while first is not None:
+                ids += first
+                first = self._waiting.get_nowait()
+        except queue.Empty:
+            return ids, False
+        return ids, True
+
+    def _send(self, ids: list[int]) -> list[int]:
+        """Send ids while there is room; return what has to wait for it. When the queue is down, nothing waits."""
+        try:
+            while ids and length(broker, *WORKER_QUEUES) < WINDOW:
+                extract.send(ids[:MESSAGE_IDS])
+                ids = ids[MESSAGE_IDS:]
+                self._pause_s = PAUSE_S
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever the queue does
             log.warning("queue_unreachable", error=repr(error), pause_s=self._pause_s)
             self._closed_until = time.monotonic() + self._pause_s
             self._pause_s = min(self._pause_s * 2, MAX_PAUSE_S)
+            return []
+        return ids

@@ -5,10 +5,12 @@ BEGIN IMMEDIATE), and stops while the queue is long, so that a backlog is never 
 """
 
 import threading
+from collections.abc import Sequence
 
 import dramatiq
 import structlog
 from dramatiq.middleware import Middleware
+from redis import RedisError
 
 from actors import stage
 from actors.broker import length
@@ -22,14 +24,16 @@ from app.errors import StoreUnavailable
 from app.store import pending, runs
 from app.store import reprocess as reprocess_runs
 from app.store.models import Step
+from app.store.pending import Due
 
 log = structlog.get_logger()
 
 INTERVAL_S = 1.0
 #: Exchanges taken at a time.
 LIMIT = 2_000
-#: Messages that may wait: with more, the workers have enough to do, and re-sending would only grow the queue.
-WINDOW = 500
+#: Messages that may wait: with more, the workers have enough to do, and re-sending would only grow the queue. As many
+#: full ones take less than a lease, so that what is in the queue is not due again.
+WINDOW = 150
 
 #: The actor of each step.
 SEND = {Step.EXTRACT: extract.send, Step.LOG: log_actor.send, Step.EVALUATE: evaluate.send}
@@ -51,30 +55,33 @@ class Sweep(Middleware):
         while not self._stopping.wait(INTERVAL_S):
             try:
                 sweep(broker)
-            except StoreUnavailable as error:
-                log.warning("sweep_skipped", error=error.detail)
+            except (StoreUnavailable, RedisError) as error:
+                log.warning("sweep_skipped", error=repr(error))
             except Exception:
                 log.exception("sweep_failed")
 
 
 def sweep(broker: dramatiq.Broker) -> int:
     """Send once more what stands still; return how many exchanges were sent."""
-    if pending.oldest_due() is None and not runs.any_due() and not reprocess_runs.any_due():
-        return 0
-    if length(broker, *WORKER_QUEUES) >= WINDOW:
-        return 0
-    due = pending.take_due(LIMIT)
-    for step, send in SEND.items():
-        fresh = [d.exchange_id for d in due if d.step == step and d.attempts == 0]
-        stage.send(send, fresh)
-        # What was tried before goes alone: if it kills its worker again, it kills nobody else's work.
-        for one in due:
-            if one.step == step and one.attempts > 0:
-                stage.send(send, [one.exchange_id])
-    for run_id in runs.take_due(LIMIT):
+    sent = 0
+    while pending.oldest_due() is not None and length(broker, *WORKER_QUEUES) < WINDOW:
+        due = pending.take_due(LIMIT)
+        _send(due)
+        sent += len(due)
+    for run_id in runs.take_due(LIMIT) if runs.any_due() else ():
         stage.send(lambda ids: run.send(ids[0]), [run_id])
-    for run_id in reprocess_runs.take_due(LIMIT):
+    for run_id in reprocess_runs.take_due(LIMIT) if reprocess_runs.any_due() else ():
         stage.send(lambda ids: reprocess.send(ids[0]), [run_id])
-    if due:
-        log.info("swept", exchanges=len(due))
-    return len(due)
+    if sent:
+        log.info("swept", exchanges=sent)
+    return sent
+
+
+def _send(due: Sequence[Due]) -> None:
+    for step, send in SEND.items():
+        stage.send(send, [one.exchange_id for one in due if one.step == step and one.attempts == 0])
+    # What was tried before goes alone: if it kills its worker again, it kills nobody else's work. And what was tried
+    # most goes last: its neighbours are done by then.
+    for one in sorted(due, key=lambda one: one.attempts):
+        if one.attempts > 0:
+            stage.send(SEND[one.step], [one.exchange_id])

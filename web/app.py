@@ -65,7 +65,9 @@ def create_app(settings: Settings | None = None) -> Quart:
 
     @app.before_serving
     async def start() -> None:
-        database.connect(settings.database_url, max_connections=THREADS + 2)
+        database.connect(
+            settings.database_url, statement_timeout_s=database.BUSY_TIMEOUT_S, max_connections=THREADS + 2
+        )
         sender = app.config["SENDER"] = Sender()
         writer = app.config["WRITER"] = Writer(on_commit=sender.announce)
         app.config["CANARY"] = asyncio.create_task(canary.keep_sending(writer))

@@ -99,12 +99,15 @@ class Writer:
 
     def _run(self) -> None:
         while (group := self._take()) is not None:
-            # A caller that gave up meanwhile (its client is gone) is left out; from here on none can give up.
-            for submission, _ in group:
-                self._count(-1, submission)
-            staying = [waiting for waiting in group if waiting[1].set_running_or_notify_cancel()]
+            staying = self._begun(group)
             if staying:
                 self._commit(staying)
+
+    def _begun(self, group: list[_Waiting]) -> list[_Waiting]:
+        """Return who still waits: a caller that gave up (its client is gone) is left out; from here on none can."""
+        for submission, _ in group:
+            self._count(-1, submission)
+        return [waiting for waiting in group if waiting[1].set_running_or_notify_cancel()]
 
     def _count(self, sign: int, submission: Submission) -> None:
         size = sum(len(entry.raw) for entry in submission.entries if isinstance(entry, Accepted))
@@ -147,7 +150,15 @@ class Writer:
             log.exception("announce_failed", exchanges=len(new_ids))
 
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
-        if len(group) > 1 and not (isinstance(error, IngateError) and error.retryable):
+        if isinstance(error, IngateError) and error.retryable:
+            # Whoever came meanwhile has waited for the same database, and would wait as long again.
+            while not self._waiting.empty():
+                more = self._take()
+                if more is None:
+                    self._waiting.put(None)
+                    break
+                group += self._begun(more)
+        elif len(group) > 1:
             # One submission may be what the database refuses; its neighbours must not share its fate.
             for waiting in group:
                 self._commit([waiting])

@@ -21,18 +21,26 @@ from app.store.models import db
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 30
+#: A server that does not acknowledge what was sent to it for this long is gone, whatever the kernel would wait.
+SILENCE_S = 10
 #: PostgreSQL's advisory lock that migrations take; any number that nothing else uses.
 MIGRATION_LOCK = 7_274_011_881
 
 
-def connect(url: str, *, relaxed: bool = False, max_connections: int = 20) -> None:
+def connect(
+    url: str, *, relaxed: bool = False, statement_timeout_s: int = STATEMENT_TIMEOUT_S, max_connections: int = 20
+) -> None:
     """Bind the models to the database at `url`; connections open when they are first used, those of before close.
 
     relaxed: commits may be lost in a power cut (never torn). For workers only: the sweep repeats what they lose.
+    statement_timeout_s: PostgreSQL ends a statement that takes longer, waiting for locks included.
     """
     close()
-    make = _sqlite if urlsplit(url).scheme == "sqlite" else _postgresql
-    db.initialize(make(url, relaxed, max_connections))
+    if urlsplit(url).scheme == "sqlite":
+        db.initialize(_sqlite(url, relaxed, max_connections))
+    else:
+        db.initialize(_postgresql(url, relaxed, statement_timeout_s, max_connections))
 
 
 def close() -> None:
@@ -59,6 +67,8 @@ def session() -> Iterator[None]:
         db.connect()
         yield
     except (peewee.OperationalError, peewee.InterfaceError, MaxConnectionsExceeded) as error:
+        # A server that restarted has closed the others too: each would fail one caller more.
+        db.obj.close_idle()
         raise StoreUnavailable(f"the database does not answer: {type(error).__name__}") from error
     except peewee.InternalError as error:
         # A PostgreSQL that fails over is read-only for a while.
@@ -121,6 +131,8 @@ def migrate() -> list[str]:
         if is_sqlite():
             with db.atomic():
                 return list(runner.up())
+        # Building an index of a large table takes its time.
+        execute("SET statement_timeout = 0")
         execute("SELECT pg_advisory_lock(?)", [MIGRATION_LOCK])
         try:
             return list(runner.up())
@@ -162,13 +174,17 @@ def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
     return database
 
 
-def _postgresql(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
-    options = "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000"
+def _postgresql(url: str, relaxed: bool, statement_timeout_s: int, max_connections: int) -> peewee.Database:
+    options = f"-c statement_timeout={statement_timeout_s * 1000} -c idle_in_transaction_session_timeout=30000"
     database: peewee.Database = PooledPsycopg3Database(
         url.replace("postgres://", "postgresql://", 1),
         max_connections=max_connections,
         timeout=BUSY_TIMEOUT_S,
         connect_timeout=BUSY_TIMEOUT_S,
+        tcp_user_timeout=SILENCE_S * 1000,
+        keepalives_idle=SILENCE_S,
+        keepalives_interval=2,
+        keepalives_count=3,
         application_name="ingate",
         options=options + (" -c synchronous_commit=off" if relaxed else ""),
     )

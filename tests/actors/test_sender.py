@@ -110,15 +110,30 @@ def test_the_pause_grows_while_the_queue_stays_down(sender: Sender, queue: Queue
     assert pauses[0] < pauses[1] < pauses[2] <= sender_module.MAX_PAUSE_S
 
 
-def test_nothing_is_added_to_a_long_queue(sender: Sender, queue: Queue) -> None:
+def test_what_waits_for_a_long_queue_is_sent_in_one_message_once_there_is_room(sender: Sender, queue: Queue) -> None:
     queue.waiting = sender_module.WINDOW
-    sender.announce([1])
-    wait_until(lambda: queue.asked == 1)
+    for n in range(5):
+        sender.announce([n])
+        wait_until(lambda n=n: queue.asked > n)  # type: ignore[misc]
+    assert queue.messages == []
 
     queue.waiting = 0
-    sender.announce([2])
 
-    wait_until(lambda: queue.messages == [[2]])
+    wait_until(lambda: queue.messages == [[0, 1, 2, 3, 4]])
+
+
+def test_no_more_than_so_many_ids_wait_for_a_long_queue(
+    sender: Sender, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "MAX_WAITING", 3)
+    queue.waiting = sender_module.WINDOW
+    sender.announce([1, 2])
+    sender.announce([3, 4, 5])
+    wait_until(lambda: queue.asked >= 2 and sender._waiting.empty())
+
+    queue.waiting = 0
+
+    wait_until(lambda: queue.messages == [[1, 2, 3]])
 
 
 def test_closing_sends_what_waits(queue: Queue) -> None:

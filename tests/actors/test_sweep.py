@@ -60,6 +60,30 @@ def test_what_was_tried_before_goes_alone() -> None:
     assert messages("extract") == [ids[:3], [ids[3]], [ids[4]]]
 
 
+def test_what_was_tried_most_goes_last() -> None:
+    ids = accept(*[item() for _ in range(4)])
+    let_leases_end()
+    for exchange_id, attempts in zip(ids, (3, 1, 2, 1), strict=True):
+        sql("UPDATE pending SET attempts = ? WHERE exchange_id = ?", attempts, exchange_id)
+
+    sweep(broker)
+
+    assert messages("extract") == [[ids[1]], [ids[3]], [ids[2]], [ids[0]]]
+
+
+def test_one_sweep_sends_a_backlog_of_any_size_while_the_queue_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep_module, "LIMIT", 2)
+    accept(*[item() for _ in range(7)])
+    let_leases_end()
+
+    assert sweep(broker) == 7
+
+    let_leases_end()
+    broker.client.flushdb()
+    monkeypatch.setattr(sweep_module, "WINDOW", 2)
+    assert sweep(broker) == 4
+
+
 def test_a_message_that_got_lost_is_sent_again() -> None:
     ids = accept(item())
     let_leases_end()

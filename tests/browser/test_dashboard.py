@@ -272,5 +272,6 @@ def pages(ingate: Ingate) -> list[str]:
         evals = [ingate.http.post("/api/v1/evals", json=body).json()]
     return [
         "/sign-in", "/exchanges", "/exchanges?q=nothing-has-this-word", f"/exchanges/{exchange}", "/batches",
-        f"/batches/{batch['batch_id']}", "/evals", "/evals/new", f"/evals/{evals[0]['id']}", "/failures", "/jobs", "/keys",
+        f"/batches/{batch['batch_id']}", "/evals", "/evals/new", f"/evals/{evals[0]['id']}", "/failures", "/jobs",
+        "/keys",
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from app.errors import StoreUnavailable
 from app.store import accept, database, payloads
 from app.store.accept import Receipt, Submission, Writer, store
+from tests.conftest import wait_until
 from tests.helpers import encoded, item, sql, submission
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("store")]
@@ -245,6 +246,29 @@ def test_what_cannot_be_stored_now_fails_as_unavailable_and_the_next_is_stored(
 
     assert isinstance(refused, StoreUnavailable)
     assert writer.submit(submission(item(request_id="a"))).result(20).outcomes[0].error is None
+
+
+def test_whoever_came_while_the_database_did_not_answer_is_told_with_the_first(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, tries = threading.Event(), []
+
+    def gone(submissions: Any) -> Any:
+        tries.append(len(submissions))
+        stuck.wait(20)
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accept, "store", gone)
+        futures = [writer.submit(submission(item(request_id="first")))]
+        wait_until(lambda: tries == [1])
+        futures += [writer.submit(submission(item(request_id=f"r{n}"))) for n in range(5)]
+        stuck.set()
+        errors = [future.exception(20) for future in futures]
+
+    assert {type(error) for error in errors} == {StoreUnavailable}
+    assert tries == [1]
+    assert writer.submit(submission(item(request_id="first"))).result(20).outcomes[0].error is None
 
 
 def test_more_than_memory_holds_is_refused_until_the_database_answers(
