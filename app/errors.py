@@ -9,6 +9,7 @@ IngateError
  ├─ Unauthenticated     no key, or one that is not valid
  ├─ Forbidden           the key's role does not reach
  ├─ NotFound            no such thing in this project
+ ├─ RateLimited         too often: trying again later helps
  ├─ StoreUnavailable    the database cannot be reached or written: trying again can help
  └─ SettingError        an environment variable holds a value that cannot be used
 """
@@ -78,6 +79,18 @@ class NotFound(IngateError):
     """There is no such thing in the caller's project."""
 
     error_code = "not_found"
+
+
+class RateLimited(IngateError):
+    """Somebody does something too often; after `retry_after_s` seconds it is allowed again."""
+
+    error_code = "rate_limited"
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after_s: int, limit: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+        self.limit = limit
 
 
 class StoreUnavailable(IngateError):

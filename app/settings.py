@@ -129,6 +129,12 @@ class Settings:
         "INGATE_MAX_ITEM_BYTES", 4 * 2**20, _whole(1024, 2**30), "Largest item of a request."
     )
     max_batch_items: int = _setting("INGATE_MAX_BATCH_ITEMS", 1000, _whole(1, 100_000), "Most items of one batch.")
+    key_requests_per_minute: int = _setting(
+        "INGATE_KEY_REQUESTS_PER_MINUTE",
+        0,
+        _whole(0, 10_000_000),
+        "API requests that one key may make a minute at one web process; 0: no limit.",
+    )
     url: str = _setting(
         "INGATE_URL", "", _web_url, "Address people open in a browser, for printed links; default: this machine."
     )

@@ -2,11 +2,12 @@
 
 import time
 
-from quart import request
+from quart import current_app, request
 
 from app.errors import Forbidden, InvalidRequest, Unauthenticated
 from app.store import keys
 from app.store.keys import Identity
+from web import limits
 from web.threads import in_thread
 
 #: How long a valid key is believed without asking the database; a revoked key is dead everywhere after it.
@@ -18,7 +19,11 @@ _believed: dict[str, tuple[float, Identity]] = {}
 
 
 async def identify(role: str) -> Identity:
-    """Return who calls. Raises Unauthenticated without a valid key, Forbidden when its role does not include `role`."""
+    """Return who calls.
+
+    Raises Unauthenticated without a valid key, RateLimited when the key calls too often, Forbidden when its role does
+    not include `role`.
+    """
     token = _token()
     identity = _remembered(token)
     if identity is None:
@@ -26,6 +31,7 @@ async def identify(role: str) -> Identity:
         if identity is None:
             raise Unauthenticated("the API key is unknown, revoked or expired", error_code="invalid_key")
         _remember(token, identity)
+    limits.count_request(identity.key_id or 0, current_app.config["SETTINGS"].key_requests_per_minute)
     if not identity.reaches(role):
         raise Forbidden(f"this needs the role {role}; the key has the role {identity.role}")
     return identity

@@ -28,6 +28,7 @@ STATUS: dict[type[IngateError], int] = {
     errors.TooLarge: 413,
     errors.Unsupported: 415,
     errors.InvalidItem: 422,
+    errors.RateLimited: 429,
     errors.StoreUnavailable: 503,
 }
 #: Paths that programs call; all others are people's.
@@ -43,7 +44,7 @@ TITLES = {
     413: "Too large",
     415: "Not a supported media type or encoding",
     422: "Not what is taken",
-    429: "Too many tries",
+    429: "Too often",
     500: "Internal error",
     503: "Temporarily unavailable",
 }
@@ -73,7 +74,7 @@ def problem(
     }
     answer = Response(msgspec.json.encode(body), status, headers=headers, mimetype=PROBLEM)
     if retryable:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+        answer.headers.setdefault("Retry-After", str(RETRY_AFTER_S))
     return answer
 
 
@@ -85,6 +86,11 @@ def answer(error: IngateError, **more: Any) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="ingate"'
     if status == 415:
         headers["Accept-Encoding"] = "gzip, zstd"
+    if isinstance(error, errors.RateLimited):
+        headers["Retry-After"] = str(error.retry_after_s)
+        headers["RateLimit-Limit"] = str(error.limit)
+        headers["RateLimit-Remaining"] = "0"
+        headers["RateLimit-Reset"] = str(error.retry_after_s)
     if error.pointer is not None and status in (400, 409, 413, 422):
         more.setdefault("errors", [entry(error)])
     return problem(status, error.code, error.detail, retryable=error.retryable, headers=headers, **more)
@@ -128,7 +134,7 @@ def register(app: Quart) -> None:
 
     @app.errorhandler(IngateError)
     async def ingate_error(error: IngateError) -> Response:
-        if error.retryable:
+        if isinstance(error, errors.StoreUnavailable):
             log.warning("request_failed", error_code=error.code, path=request.path, cause=repr(error.__cause__))
         return await for_reader(answer(error))
 
@@ -137,11 +143,7 @@ def register(app: Quart) -> None:
         status = error.code or 500
         code = (error.name or "error").lower().replace(" ", "_")
         headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if status == 405 else {}  # type: ignore[attr-defined]  # MethodNotAllowed has it
-        detail = (error.description or "") if status == 429 else TITLES.get(status, error.name or "")
-        told = problem(status, code, detail, retryable=status == 429, headers=headers)
-        if getattr(error, "retry_after", None):
-            told.headers["Retry-After"] = str(error.retry_after)  # type: ignore[attr-defined]  # TooManyRequests has it
-        return await for_reader(told)
+        return await for_reader(problem(status, code, TITLES.get(status, error.name or ""), headers=headers))
 
     @app.errorhandler(Exception)
     async def unexpected(error: Exception) -> Response:

@@ -3,28 +3,25 @@
 import hashlib
 import hmac
 import time
-from collections import deque
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from quart import Blueprint, Response, current_app, redirect, request
-from werkzeug.exceptions import TooManyRequests
 
 from app.errors import Forbidden
 from app.store import keys, sessions
 from app.store.keys import Identity
+from web import limits
 from web.render import render
 from web.threads import in_thread
 
 routes = Blueprint("sessions", __name__)
 
-MAX_TRIES, TRIES_S = 5, 60.0
 #: How long a session is believed without asking the database; signing out elsewhere takes effect after it.
 BELIEVED_S = 3.0
 _MAX_REMEMBERED = 10_000
 
 _believed: dict[str, tuple[float, Identity]] = {}
-_failures: dict[str, deque[float]] = {}
 
 
 class Viewer(NamedTuple):
@@ -92,11 +89,11 @@ async def sign_in_with_key() -> Response:
     form = await request.form
     if form.get("token"):
         return await _follow(form["token"])
-    _throttle()
+    limits.check_sign_in(_address())
     key = form.get("key", "").strip()
     identity = await in_thread(keys.verify, key) if 0 < len(key) <= 256 else None
     if identity is None:
-        _failed()
+        limits.count_failed_sign_in(_address())
         problem = "That key is unknown, revoked or expired."
         return await render("sessions/sign_in.html", status=401, problem=problem, next=_next(), token="")
     return _signed_in(await in_thread(sessions.start, identity))
@@ -119,11 +116,11 @@ for _handler in (sign_in, sign_in_with_key, sign_out):
 
 
 async def _follow(token: str) -> Response:
-    _throttle()
+    limits.check_sign_in(_address())
     session = await in_thread(sessions.follow_link, token)
     if session is not None:
         return _signed_in(session)
-    _failed()
+    limits.count_failed_sign_in(_address())
     problem = "That link was used already or has expired: `ingate sign-in` prints a new one."
     return await render("sessions/sign_in.html", status=401, problem=problem, next=_next(), token="")
 
@@ -181,20 +178,6 @@ def _address() -> str:
 def _forwarded(name: str) -> list[str]:
     """The values of a header, in the order of the hops: a proxy may add a line of its own below the client's."""
     return [value.strip() for value in ",".join(request.headers.getlist(name)).split(",") if value.strip()]
-
-
-def _throttle() -> None:
-    tries = _failures.get(_address())
-    while tries and tries[0] < time.monotonic() - TRIES_S:
-        tries.popleft()
-    if tries is not None and len(tries) >= MAX_TRIES:
-        raise TooManyRequests(f"{MAX_TRIES} failed tries: wait a minute", retry_after=int(TRIES_S))
-
-
-def _failed() -> None:
-    if len(_failures) >= _MAX_REMEMBERED:
-        _failures.clear()
-    _failures.setdefault(_address(), deque(maxlen=MAX_TRIES)).append(time.monotonic())
 
 
 def _csrf(token: str) -> str:
