@@ -213,7 +213,7 @@ class Failure(Base):
     extract_attempts = pw.SmallIntegerField(null=True)
     logged_at = pw.BigIntegerField(null=True)
     log_attempts = pw.SmallIntegerField(null=True)
-    #: What is alike in failures of one cause: step, error, shape and provider, hashed.
+    #: What is alike in failures of one cause: step, error, shape and provider, hashed; `unknown` in rows of older code.
     fingerprint = pw.TextField()
     shape = pw.TextField(null=True)
     provider = pw.TextField(null=True)

@@ -1,6 +1,5 @@
 """Accounting, the failure inbox, and runs that can fail."""
 
-import hashlib
 from typing import Any
 
 import peewee as pw
@@ -8,37 +7,26 @@ import peewee as pw
 
 def up(migrator: Any, db: pw.Database) -> None:
     """Add the tally with its triggers, and what groups failures."""
-    sqlite = isinstance(db, pw.SqliteDatabase)
     migrator.migrate(
         *(migrator.add_column("failure", name, field) for name, field in _FAILURE.items()),
         *(migrator.add_column(table, name, field) for table in _RUNS for name, field in _RUN.items()),
     )
     with db.bind_ctx([Tally]):
         db.create_tables([Tally])
-    for sql in _SQL + (_SQLITE if sqlite else _POSTGRESQL):
+    for sql in _SQL + (_SQLITE if isinstance(db, pw.SqliteDatabase) else _POSTGRESQL):
         db.execute_sql(sql)  # type: ignore[no-untyped-call]  # Peewee's is untyped
-    _name_old_failures(db, "?" if sqlite else "%s")
 
 
-def _name_old_failures(db: pw.Database, mark: str) -> None:
-    """Give failures from before their fingerprints: as app/store/failures.py does, without what was not known."""
-    rows = db.execute_sql("SELECT exchange_id, step, error FROM failure").fetchall()  # type: ignore[no-untyped-call]  # Peewee's is untyped
-    for exchange_id, step, error in rows:
-        text = "\n".join((("extract", "log", "eval")[step], error, "", ""))
-        fingerprint = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-        sql = f"UPDATE failure SET fingerprint = {mark} WHERE exchange_id = {mark}"
-        db.execute_sql(sql, [fingerprint, exchange_id])  # type: ignore[no-untyped-call]  # Peewee's is untyped
-
-
+#: Defaults are the database's own: code from before this migration inserts rows without these columns.
 _FAILURE = {
-    "fingerprint": pw.TextField(default=""),
+    "fingerprint": pw.TextField(default="unknown", constraints=[pw.SQL("DEFAULT 'unknown'")]),
     "shape": pw.TextField(null=True),
     "provider": pw.TextField(null=True),
     "discarded_at": pw.BigIntegerField(null=True),
 }
 _RUNS = ("eval_run", "reprocess_run")
 _RUN = {
-    "attempts": pw.SmallIntegerField(default=0),
+    "attempts": pw.SmallIntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")]),
     "fingerprint": pw.TextField(null=True),
     "error": pw.TextField(null=True),
     "reason": pw.TextField(null=True),
