@@ -18,6 +18,8 @@ WORKER_SHUTDOWN_MS = 20_000
 WEB_SHUTDOWN_S = 8
 #: A client that has not sent its headers by then is cut off; Quart's BODY_TIMEOUT does the same for bodies.
 HEADER_TIMEOUT_MS = 10_000
+#: What the web server and the workers load.
+WEB_APP, WORKER_MODULE = "web.app:create_app", "actors.worker"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,26 +46,21 @@ def up(settings: Settings) -> None:
 @click.pass_obj
 def web(settings: Settings) -> None:
     """Run the web process."""
-    _exec(
-        "granian", "--interface", "asgi", "--factory", "--host", settings.host, "--port", str(settings.port),
-        "--workers", str(settings.web_concurrency), "--http", "1", "--no-ws", "--log-level", "warning",
-        "--http1-header-read-timeout", str(HEADER_TIMEOUT_MS), "--workers-kill-timeout", str(WEB_SHUTDOWN_S),
-        "web.app:create_app",
-    )  # fmt: skip
+    _exec(web_command(settings))
 
 
 @main.command()
 @click.pass_obj
 def worker(settings: Settings) -> None:
     """Run the workers that extract, log and evaluate."""
-    _dramatiq(settings.worker_processes, settings.worker_threads, WORKER_QUEUES)
+    _exec(worker_command(settings))
 
 
 @main.command()
 @click.pass_obj
 def evals(settings: Settings) -> None:  # noqa: ARG001 - the commands' common form
     """Run the worker that scores history, apart from what comes in."""
-    _dramatiq(1, 1, EVALS_QUEUES)
+    _exec(evals_command())
 
 
 @main.command()
@@ -156,6 +153,26 @@ def keys_revoke(settings: Settings, key_id: int) -> None:
     click.echo(f"key {key_id} is revoked")
 
 
+def web_command(settings: Settings) -> list[str]:
+    """Return the module that serves the web process, and its arguments."""
+    return [
+        "granian", "--interface", "asgi", "--factory", "--host", settings.host, "--port", str(settings.port),
+        "--workers", str(settings.web_concurrency), "--http", "1", "--no-ws", "--log-level", "warning",
+        "--http1-header-read-timeout", str(HEADER_TIMEOUT_MS), "--workers-kill-timeout", str(WEB_SHUTDOWN_S),
+        WEB_APP,
+    ]  # fmt: skip
+
+
+def worker_command(settings: Settings) -> list[str]:
+    """Return the module that runs the workers, and its arguments."""
+    return _dramatiq(settings.worker_processes, settings.worker_threads, WORKER_QUEUES)
+
+
+def evals_command() -> list[str]:
+    """Return the module that runs the worker of runs, and its arguments."""
+    return _dramatiq(1, 1, EVALS_QUEUES)
+
+
 def link(settings: Settings, token: str) -> str:
     """Write a sign-in link."""
     base = settings.url or f"http://127.0.0.1:{settings.port}"
@@ -188,14 +205,14 @@ class _store:  # noqa: N801 - a context manager that reads like a function
             raise click.ClickException(error.detail) from None
 
 
-def _dramatiq(processes: int, threads: int, queues: Sequence[str]) -> None:
-    _exec(
-        "dramatiq", "actors.worker", "--processes", str(processes), "--threads", str(threads), "--queues", *queues,
+def _dramatiq(processes: int, threads: int, queues: Sequence[str]) -> list[str]:
+    return [
+        "dramatiq", WORKER_MODULE, "--processes", str(processes), "--threads", str(threads), "--queues", *queues,
         "--worker-shutdown-timeout", str(WORKER_SHUTDOWN_MS), "--skip-logging",
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
-def _exec(module: str, *arguments: str) -> None:
+def _exec(command: Sequence[str]) -> None:
     """Become another program, so that signals reach it and not a wrapper."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - our own interpreter and words
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - our own interpreter and words
