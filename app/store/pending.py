@@ -40,12 +40,17 @@ class Due(NamedTuple):
 
 
 def claim(ids: Sequence[int], step: Step) -> list[Claimed]:
-    """Make unfinished exchanges mine for LEASE_MS; committed before the work, so that a killed worker is counted."""
+    """Make unfinished exchanges mine for LEASE_MS; committed before the work, so that a killed worker is counted.
+
+    What was tried before is claimed only by itself: the queue gives a dead worker's message, with all that is in it,
+    to the next one, and one exchange that kills would take the others with it each time.
+    """
+    alone = "" if len(ids) == 1 else "AND attempts = 0"
     with database.transaction():
         rows = execute(
             f"""UPDATE pending SET attempts = attempts + 1, leased_until = {_now()} + {LEASE_MS},
                        due_at = {_now()} + {LEASE_MS}
-                 WHERE {in_list("exchange_id")} AND step = ? AND leased_until <= {_now()}
+                 WHERE {in_list("exchange_id")} AND step = ? AND leased_until <= {_now()} {alone}
              RETURNING exchange_id, attempts""",
             [id_list(ids), step],
         )

@@ -117,7 +117,8 @@ def test_an_exchange_whose_worker_died_five_times_is_failed_and_not_tried_again(
         assert pending.claim(ids[:1], Step.EXTRACT)  # and then the worker is gone
         let_leases_end()
 
-    extract.fn(ids)
+    for exchange_id in ids:
+        extract.fn([exchange_id])
 
     assert states(ids) == ["failed", "extracted"]
     progress = exchanges.progress(ids[0])

@@ -67,6 +67,15 @@ def test_a_claim_after_the_lease_counts_on() -> None:
         let_leases_end()
 
 
+def test_what_was_tried_before_is_claimed_only_by_itself() -> None:
+    tried, fresh = accept(item(), item())
+    pending.claim([tried], Step.EXTRACT)
+    let_leases_end()
+
+    assert pending.claim([tried, fresh], Step.EXTRACT) == [Claimed(fresh, 1)]
+    assert pending.claim([tried], Step.EXTRACT) == [Claimed(tried, 2)]
+
+
 @pytest.mark.parametrize("step", [Step.LOG, Step.EVALUATE])
 def test_an_exchange_at_another_step_cannot_be_claimed(step: Step) -> None:
     assert pending.claim(accept(item()), step) == []
