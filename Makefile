@@ -1,8 +1,9 @@
 # One command to run, one to test, one to check everything. `make run PORT=9000` and other settings: see README.
 PYTHON ?= python3
 BIN := .venv/bin
+CHAOS ?= campaign
 
-.PHONY: run test test-backends lint check bench fuzz screenshots format requirements clean
+.PHONY: run test test-backends lint check bench chaos fuzz screenshots format requirements clean
 
 run: .venv/runtime
 	@exec $(BIN)/ingate up
@@ -24,6 +25,10 @@ check: lint test
 
 bench: .venv/development
 	$(BIN)/python -m benchmarks
+
+# The long campaign of tests/chaos, an hour or so; `make chaos CHAOS="campaign --backend sqlite --seed 2"` for others.
+chaos: .venv/development
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 screenshots: .venv/development
 	$(BIN)/python -m tests.browser.screenshots

@@ -46,9 +46,15 @@ def campaign(
         }  # fmt: skip
         result = run(
             Campaign(
-                backend=one, exchanges=exchanges, seed=seed, faults=faults, poisons=poisons, rate=rate,
-                load_s=exchanges / 20 + 300, drain_s=exchanges / 20 + 600,
-            )  # fmt: skip
+                backend=one,
+                exchanges=exchanges,
+                seed=seed,
+                faults=faults,
+                poisons=poisons,
+                rate=rate,
+                load_s=exchanges / 20 + 300,
+                drain_s=exchanges / 20 + 600,
+            )
         )
         sound = _show(one, result) and sound
     sys.exit(0 if sound else 1)

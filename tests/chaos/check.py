@@ -54,6 +54,7 @@ def check(database: Database, exchanges: Exchanges, load: Load, tries: dict[str,
     torn = [r for r in load.requests if 0 < sum(n in ids.by_number for n in r.numbers) < len(r.numbers)]
     report.demand("batches stored in part", torn)
     _check_rows(report, ids)
+    _check_account(report, database, exchanges)
     _check_scores(report, ids, exchanges)
     _check_poison(report, ids, exchanges, tries)
     return report
@@ -106,6 +107,20 @@ def _check_rows(report: Report, ids: _Ids) -> None:
     report.demand("logged but not in the search", set(log) ^ set(search))
 
 
+def _check_account(report: Report, database: Database, exchanges: Exchanges) -> None:
+    """Compare the product's own account with the rows that it stands for."""
+    project = f"(SELECT min(project_id) FROM exchange WHERE request_id LIKE '{exchanges.run}-%')"
+    [(accepted, evaluated, stored, finished)] = database.query(
+        f"""SELECT (SELECT sum(accepted) FROM tally WHERE project_id = {project}),
+                   (SELECT sum(evaluated) FROM tally WHERE project_id = {project}),
+                   (SELECT count(*) FROM exchange WHERE project_id = {project}),
+                   (SELECT count(*) FROM finished f JOIN exchange e ON e.id = f.exchange_id
+                     WHERE e.project_id = {project})"""
+    )
+    counts = [("accepted", accepted, stored), ("evaluated", evaluated, finished)]
+    report.demand("the account differs", [f"{name}: {said}, not {is_}" for name, said, is_ in counts if said != is_])
+
+
 def _check_scores(report: Report, ids: _Ids, exchanges: Exchanges) -> None:
     evaluators = ids.evaluators()
     rows = ids.read("SELECT exchange_id, evaluator_id, version FROM score")
@@ -127,4 +142,3 @@ def _check_poison(report: Report, ids: _Ids, exchanges: Exchanges, tries: dict[s
     report.demand("parked though well", parked - poisons)
     report.demand("poison not parked", poisons - parked)
     report.demand("poison tried too often", [name for name, times in tries.items() if times > MAX_TRIES])
-

@@ -1,4 +1,4 @@
-"""What is sent: numbered exchanges that look like real ones, some of them poison, and the evaluators that score them."""
+"""What is sent: numbered exchanges like real ones, some of them poison, and the evaluators that score them."""
 
 import hashlib
 import random

@@ -43,8 +43,8 @@ class Load:
         self.requests: list[Request] = []
         #: What was answered, by status or by the name of the error.
         self.answers: Counter[str] = Counter()
-        #: Seconds that the slowest 202 took.
-        self.slowest_s = 0.0
+        #: Seconds that the slowest answer took, by status.
+        self.slowest_s: dict[str, float] = {}
         #: Answers that should not be.
         self.findings: list[str] = []
 
@@ -99,9 +99,10 @@ class Load:
             except httpx.TransportError as error:
                 self.answers[type(error).__name__] += 1
             else:
-                self.answers[str(answer.status_code)] += 1
+                status = str(answer.status_code)
+                self.answers[status] += 1
+                self.slowest_s[status] = max(self.slowest_s.get(status, 0.0), time.monotonic() - began)
                 if answer.status_code == 202:
-                    self.slowest_s = max(self.slowest_s, time.monotonic() - began)
                     self._received(request, answer.json(), first=tried == 1)
                     return
                 if not _retryable(answer):

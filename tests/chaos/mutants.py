@@ -41,7 +41,9 @@ def counts_after_the_work() -> None:
     def count(ids: list[int], change: int) -> None:
         with database.transaction():
             where = database.in_list("exchange_id")
-            database.execute(f"UPDATE pending SET attempts = attempts + ? WHERE {where}", [change, database.id_list(ids)])
+            database.execute(
+                f"UPDATE pending SET attempts = attempts + ? WHERE {where}", [change, database.id_list(ids)]
+            )
 
     def claiming(real: Callable[..., Any]) -> Callable[..., Any]:
         def claim(ids: Any, step: Any) -> Any:
@@ -78,7 +80,9 @@ def remembers_before_the_write() -> None:
             known = [
                 next(stored)
                 if one in fresh
-                else Receipt("seen" if one.batch else None, [Outcome(e.position, e.request_id, True) for e in one.entries])
+                else Receipt(
+                    "seen" if one.batch else None, [Outcome(e.position, e.request_id, True) for e in one.entries]
+                )
                 for one in submissions
             ]
             return known, new

@@ -102,5 +102,3 @@ class Supervisor:
         while not self._ended.wait(0.02):
             for process in self._processes:
                 process.look_after()
-
-

@@ -133,7 +133,7 @@ class Postgresql:
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Read."""
         with psycopg.connect(self.url, connect_timeout=10) as connection:
-            return connection.execute(statement).fetchall()  # type: ignore[call-overload]
+            return connection.execute(statement).fetchall()
 
     def is_whole(self) -> bool:
         """It says so itself, by starting."""

@@ -99,16 +99,16 @@ class System:
         """Send random exchanges to the steps in the wrong order, three times each."""
         newest = self.database.query("SELECT coalesce(max(id), 0) FROM exchange")[0][0]
         ids = [rng.randint(1, newest) for _ in range(count)] if newest else []
-        broker = RedisBroker(url=self.queue.url)  # type: ignore[no-untyped-call]
+        broker = RedisBroker(url=self.queue.url)
         for step in STEPS:
-            broker.declare_queue(step)  # type: ignore[no-untyped-call]
+            broker.declare_queue(step)
             for _ in range(3):
                 rng.shuffle(ids)
                 message: Any = dramatiq.Message(
                     queue_name=step, actor_name=step, args=(list(ids),), kwargs={}, options={}
                 )
-                broker.enqueue(message)  # type: ignore[no-untyped-call]
-        broker.close()  # type: ignore[no-untyped-call]
+                broker.enqueue(message)
+        broker.close()
 
     def unfinished(self, exchanges: Exchanges) -> int:
         """How many of a run's exchanges have not come to rest."""

@@ -18,8 +18,8 @@ from tests.chaos.system import System, running
 from tests.conftest import wait_until
 
 LEASE_MS = 2_000
-#: As long as the product waits for a lock, and some.
-GIVEN_UP_S = 5 + 2
+#: The product waits 5 s for a lock; the machine may be slow.
+GIVEN_UP_S = 5 + 3
 
 
 @pytest.mark.backend
@@ -60,7 +60,7 @@ def test_a_locked_sqlite_is_waited_for_and_after_5_s_the_client_is_told_to() -> 
         load.send(mixed(300, 600, random.Random(4))).join()
         locked.join()
         assert set(load.answers) == {"202", "503"}
-        assert load.slowest_s < GIVEN_UP_S
+        assert 4 < load.slowest_s["503"] < GIVEN_UP_S
         assert_sound(system, exchanges, load)
 
 
@@ -130,7 +130,8 @@ def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
     try:
         yield disk
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        # Lazily: the processes that were killed a moment ago may not have ended yet.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def fill(disk: Path) -> Path:
