@@ -173,6 +173,8 @@ class Ingate:
     """A whole Ingate of real processes, started by `ingate up`."""
 
     command = (sys.executable, "-m", "web")
+    #: What it runs.
+    words = ("up",)
 
     def __init__(self, environ: dict[str, str]) -> None:
         self.environ = environ
@@ -187,7 +189,7 @@ class Ingate:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.command, "up"],
+                [*self.command, *self.words],
                 cwd=ROOT,
                 env=self.full_environ(),
                 stdout=log,

@@ -29,6 +29,7 @@ from web import (
     routing,
     sessions,
 )
+from web.strict import strict
 from web.threads import THREADS
 
 #: A body that drips in more slowly than this is given up.
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     app.config["SETTINGS"] = settings
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
+    app.asgi_app = strict(app.asgi_app)  # type: ignore[assignment,arg-type,method-assign]  # as Quart's documentation says
     errors.register(app)
     routing.register(app)
     render.register(app)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import resource
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,10 @@ WEB_SHUTDOWN_S = 8
 HEADER_TIMEOUT_MS = 10_000
 #: What the web server and the workers load.
 WEB_APP, WORKER_MODULE = "web.app:create_app", "actors.worker"
+#: Of a web process; granian's own 1,024 are held by as many idle ones for as long as HEADER_TIMEOUT_MS, by anybody.
+MAX_CONNECTIONS = 16_384
+#: File descriptors that are no connections: database, queue, logs.
+_OTHER_FILES = 256
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,7 +51,8 @@ def up(settings: Settings) -> None:
 @click.pass_obj
 def web(settings: Settings) -> None:
     """Run the web process."""
-    _exec(web_command(settings))
+    connections = _open_files(MAX_CONNECTIONS + _OTHER_FILES) - _OTHER_FILES
+    _exec(web_command(settings, connections))
 
 
 @main.command()
@@ -153,13 +159,13 @@ def keys_revoke(settings: Settings, key_id: int) -> None:
     click.echo(f"key {key_id} is revoked")
 
 
-def web_command(settings: Settings) -> list[str]:
+def web_command(settings: Settings, connections: int = MAX_CONNECTIONS) -> list[str]:
     """Return the module that serves the web process, and its arguments."""
     return [
         "granian", "--interface", "asgi", "--factory", "--host", settings.host, "--port", str(settings.port),
         "--workers", str(settings.web_concurrency), "--http", "1", "--no-ws", "--log-level", "warning",
         "--http1-header-read-timeout", str(HEADER_TIMEOUT_MS), "--workers-kill-timeout", str(WEB_SHUTDOWN_S),
-        WEB_APP,
+        "--backpressure", str(connections), WEB_APP,
     ]  # fmt: skip
 
 
@@ -210,6 +216,15 @@ def _dramatiq(processes: int, threads: int, queues: Sequence[str]) -> list[str]:
         "dramatiq", WORKER_MODULE, "--processes", str(processes), "--threads", str(threads), "--queues", *queues,
         "--worker-shutdown-timeout", str(WORKER_SHUTDOWN_MS), "--skip-logging",
     ]  # fmt: skip
+
+
+def _open_files(wanted: int) -> int:
+    """Raise the limit of open files as far as the system lets us; return what it is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else min(soft, wanted)
 
 
 def _exec(command: Sequence[str]) -> None:

@@ -60,22 +60,28 @@ def problem(
     **more: Any,
 ) -> Response:
     """Return an error answer; `more` are further members of the problem object."""
+    body = problem_body(status, code, detail, request.path, retryable=retryable, **more)
+    answer = Response(body, status, headers=headers, mimetype=PROBLEM)
+    if retryable:
+        answer.headers.setdefault("Retry-After", str(RETRY_AFTER_S))
+    return answer
+
+
+def problem_body(status: int, code: str, detail: str, instance: str, *, retryable: bool = False, **more: Any) -> bytes:
+    """Return the problem object; `instance` is the path that was asked for."""
     detail = detail if len(detail) <= MAX_ECHO_CHARS else detail[: MAX_ECHO_CHARS - 1] + "…"
-    body = {
+    members = {
         "type": f"urn:ingate:problem:{code}",
         "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
-        "instance": request.path,
+        "instance": instance,
         "error": detail,
         "error_code": code,
         "retryable": retryable,
         **more,
     }
-    answer = Response(msgspec.json.encode(body), status, headers=headers, mimetype=PROBLEM)
-    if retryable:
-        answer.headers.setdefault("Retry-After", str(RETRY_AFTER_S))
-    return answer
+    return msgspec.json.encode(members)
 
 
 def answer(error: IngateError, **more: Any) -> Response:

@@ -1,6 +1,8 @@
 """The command `ingate`."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from app.settings import Settings
 from app.store import database, keys
+from tests.conftest import ROOT
 from web.cli import main
 
 pytestmark = pytest.mark.backend
@@ -116,3 +119,18 @@ def test_help_names_every_command() -> None:
     output = CliRunner().invoke(main, ["--help"]).output
 
     assert set(re.findall(r"^  (\w[\w-]*) ", output, re.MULTILINE)) >= set(main.commands)
+
+
+def test_the_web_process_may_open_as_many_files_as_it_takes_connections() -> None:
+    code = """
+import resource
+from web.cli import _open_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 600))
+assert _open_files(500) == 500
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (500, 600)
+assert _open_files(1000) == 600, "no more than the system lets us"
+assert _open_files(400) == 400
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (600, 600), "never lowered"
+"""
+
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
