@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from quart import Blueprint, Quart, Response, request
+from werkzeug.exceptions import NotFound as UrlNotFound
 from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
 
 from app.errors import Forbidden, InvalidItem
@@ -68,8 +69,13 @@ class _Text(UnicodeConverter):
 def register(app: Quart) -> None:
     """Set how paths are read; comes before every route."""
     app.url_map.converters |= {"int": _Number, "string": _Text, "default": _Text}
-    # A path is right or not found: no redirect from //api.
+    # A path is right or not found: no redirect from //api, and no /api for it, which Werkzeug makes of it.
     app.url_map.merge_slashes = False
+
+    @app.before_request
+    async def refuse_leading_slashes() -> None:
+        if request.scope["path"].startswith("//"):
+            raise UrlNotFound
 
 
 def operation(

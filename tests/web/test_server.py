@@ -298,6 +298,18 @@ def test_what_is_no_request_of_ours_is_refused(wire: Wire, data: bytes, status: 
     assert answer.closed or status not in (400, 431)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [b"//", b"//healthz", b"///healthz", b"//api/v1/logs", b"/%2fapi/v1/logs", b"//static/app.css", b"//evil.example/",
+     b"/\\\\evil.example", b"/..//../etc/passwd", b"/static//app.css", b"/static/../../etc/passwd", b"/healthz/.",
+     b"/%2e%2e/healthz", b"/healthz%00", b"/healthz;a=b"],
+)  # fmt: skip
+def test_a_path_is_right_or_not_found(wire: Wire, path: bytes) -> None:
+    answer = wire.ask(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    assert answer.statuses == [404]
+
+
 def test_http_2_is_not_spoken(wire: Wire) -> None:
     answer = wire.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
 
