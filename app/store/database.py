@@ -14,7 +14,7 @@ import peewee
 from playhouse.migrations import Runner
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 from playhouse.postgres_ext import PooledPsycopg3Database
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import ReadOnlySqlTransaction, UndefinedColumn, UndefinedTable
 
 from app.errors import StoreUnavailable
 from app.store.models import db
@@ -58,7 +58,7 @@ def is_sqlite() -> bool:
 def session() -> Iterator[None]:
     """Borrow a connection for the current thread; nested calls share the outer one.
 
-    Raises StoreUnavailable when the database cannot be reached, is locked too long, is full or read-only.
+    Raises StoreUnavailable when the database cannot be reached, is locked too long, is full, read-only or not migrated.
     """
     if not db.is_closed():
         yield
@@ -70,6 +70,11 @@ def session() -> Iterator[None]:
         # A server that restarted has closed the others too: each would fail one caller more.
         db.obj.close_idle()
         raise StoreUnavailable(f"the database does not answer: {type(error).__name__}") from error
+    except peewee.ProgrammingError as error:
+        # What SQLite says as an OperationalError.
+        if isinstance(error.orig, (UndefinedColumn, UndefinedTable)):  # type: ignore[attr-defined]  # Peewee sets it
+            raise StoreUnavailable("the database has not been migrated") from error
+        raise
     except peewee.InternalError as error:
         # A PostgreSQL that fails over is read-only for a while.
         if isinstance(error.orig, ReadOnlySqlTransaction):  # type: ignore[attr-defined]  # Peewee sets it

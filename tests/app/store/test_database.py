@@ -41,6 +41,12 @@ def test_a_fresh_database_misses_every_migration(empty: str) -> None:
     assert database.missing_migrations() == []
 
 
+def test_a_database_that_was_not_migrated_is_unavailable(empty: str) -> None:
+    for use in (lambda: keys.verify("sk-ingate-x"), lambda: accept(item()), lambda: sql("SELECT nothing FROM nowhere")):
+        with pytest.raises(StoreUnavailable):
+            use()
+
+
 def test_migrating_again_does_nothing(store: str) -> None:
     accept(item())
 
