@@ -153,6 +153,9 @@ def _add_version(evaluator_id: int, version: int, definition: Definition, now: i
 
 
 def _refuse_taken(project_id: int, name: str, but: int | None) -> None:
+    if not database.is_sqlite():
+        # SQLite has one writer; here two could find the name free. Only other names wait, exchanges do not.
+        execute("SELECT 1 FROM project WHERE id = ? FOR NO KEY UPDATE", [project_id])
     taken = _select().where(Evaluator.project_id == project_id, Evaluator.name == name, Evaluator.id != (but or 0))
     if taken.exists():
         raise Conflict(f"an evaluator is named {name!r} already", error_code="name_taken", pointer="/name")

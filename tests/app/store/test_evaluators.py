@@ -1,9 +1,14 @@
 """Evaluators: a changed check is a new version, and the old one can still be read."""
 
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import pytest
 
 from app.errors import Conflict, NotFound
-from app.store import evaluators
+from app.store import database, evaluators, keys
 from app.store.evaluators import Definition
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("store")]
@@ -16,6 +21,31 @@ def test_an_evaluator_begins_at_version_1() -> None:
 
     assert (made.version, made.definition) == (1, GREETS)
     assert evaluators.get(1, made.id) == made
+
+
+def test_of_two_that_want_a_name_at_once_one_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with database.session():
+        project_id = keys.default_project()
+    both_found_it_free = threading.Barrier(2)
+    refuse_taken = evaluators._refuse_taken
+
+    def slowly(*name: Any) -> None:
+        refuse_taken(*name)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_found_it_free.wait(0.5)
+
+    def make(_: int) -> bool:
+        with contextlib.suppress(Conflict):
+            evaluators.create(project_id, GREETS)
+            return True
+        return False
+
+    monkeypatch.setattr(evaluators, "_refuse_taken", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(make, range(2)))
+
+    assert sorted(made) == [False, True]
+    assert len(evaluators.page(project_id)[0]) == 1
 
 
 @pytest.mark.parametrize(
