@@ -36,6 +36,10 @@ from web.threads import THREADS
 BODY_TIMEOUT_S = 15
 
 
+#: Whose routes are served, beside the pages.
+MODULES = (ingest, exchanges, batches, evals, failures, keys, audit, prices, reprocess, machine, sessions, demo)
+
+
 def create_app(settings: Settings | None = None) -> Quart:
     """Build the app. It connects to the database when it starts serving, and flushes what it accepted when it stops."""
     settings = settings or Settings.from_environ()
@@ -48,20 +52,8 @@ def create_app(settings: Settings | None = None) -> Quart:
     errors.register(app)
     routing.register(app)
     render.register(app)
-    for module in (
-        ingest,
-        exchanges,
-        batches,
-        evals,
-        failures,
-        keys,
-        audit,
-        prices,
-        reprocess,
-        machine,
-        sessions,
-        demo,
-    ):
+    sessions.register(app)
+    for module in MODULES:
         app.register_blueprint(module.routes)
     pages.register(app)
 

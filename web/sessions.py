@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from quart import Blueprint, Response, current_app, redirect, request
+from quart import Blueprint, Quart, Response, current_app, redirect, request
 
 from app.errors import Forbidden
 from app.store import keys, sessions
@@ -20,6 +20,8 @@ routes = Blueprint("sessions", __name__)
 #: How long a session is believed without asking the database; signing out elsewhere takes effect after it.
 BELIEVED_S = 3.0
 _MAX_REMEMBERED = 10_000
+#: A browser that came over https stays there for a year; not its other hosts, which are not ours to decide for.
+HSTS = f"max-age={365 * 24 * 3600}"
 
 _believed: dict[str, tuple[float, Identity]] = {}
 
@@ -39,6 +41,16 @@ class Viewer(NamedTuple):
     def may(self, role: str) -> bool:
         """Whether the person's role includes `role`."""
         return self.identity.reaches(role)
+
+
+def register(app: Quart) -> None:
+    """Keep browsers that came over https there."""
+
+    @app.after_request
+    async def stay_on_https(answer: Response) -> Response:
+        if is_https():
+            answer.headers["Strict-Transport-Security"] = HSTS
+        return answer
 
 
 async def viewer() -> Viewer | None:

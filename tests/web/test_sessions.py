@@ -116,6 +116,17 @@ async def test_without_a_proxy_forwarded_headers_are_not_believed(api: Api) -> N
     assert answer.headers["Set-Cookie"].startswith("ingate=")
 
 
+async def test_who_came_over_https_stays_there(api: Api) -> None:
+    client = await behind_a_proxy(api)
+
+    for path in ("/sign-in", "/healthz", "/api/v1/logs", "/nothing", "/static/app.css"):
+        over_https = await client.get(path, headers={"X-Forwarded-Proto": "https"})
+        over_http = await client.get(path)
+
+        assert over_https.headers["Strict-Transport-Security"] == "max-age=31536000", path
+        assert "Strict-Transport-Security" not in over_http.headers, path
+
+
 async def behind_a_proxy(api: Api) -> Any:
     """Return a client of the same store, of an app that believes one proxy."""
     api.client.app.config["SETTINGS"] = Settings.from_environ({"INGATE_PROXY_HOPS": "1"})
