@@ -75,7 +75,7 @@ async def list_batches(identity: Identity) -> Response:
     role="viewer",
     summary="A batch's progress and every item's result",
     gives=BatchDetail,
-    query=(Parameter("state", f"one of {', '.join(STATES)}"), *LIST),
+    query=(Parameter("state", "only items of this state", {"type": "string", "enum": list(STATES)}), *LIST),
 )
 async def batch(identity: Identity, batch_id: str) -> Response:
     """Answer a batch and a page of its items."""

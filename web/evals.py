@@ -14,7 +14,7 @@ from app.store.keys import Identity
 from app.store.runs import RunRow
 from web.body import read_json
 from web.exchanges import ScoreAnswer, score_answer
-from web.query import LIST, cursor, following, limit, moment, shown
+from web.query import LIST, Time, cursor, following, limit, moment, shown
 from web.routing import json_answer, operation
 from web.threads import in_thread
 
@@ -25,7 +25,7 @@ class EvalBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """An evaluator as a person defines it. `config` depends on the type."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
-    type: str
+    type: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(evals.TYPES)})]
     config: dict[str, Any] = {}
     enabled: bool = True
     #: Share of the matching exchanges that is scored; which ones follows from their request ids.
@@ -54,8 +54,8 @@ class RunBody(msgspec.Struct, kw_only=True, rename={"since": "from", "until": "t
     """Which stored exchanges to score."""
 
     q: Annotated[str, msgspec.Meta(max_length=2000)] = ""
-    since: str | None = None
-    until: str | None = None
+    since: Time | None = None
+    until: Time | None = None
     #: Only say how many it would be.
     dry_run: bool = False
 

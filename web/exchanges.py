@@ -175,7 +175,7 @@ async def list_logs(identity: Identity) -> Response:
     role="viewer",
     summary="One exchange with all the rest",
     gives=LogDetail,
-    query=(Parameter("bodies", "false leaves the two bodies out"),),
+    query=(Parameter("bodies", "false leaves the two bodies out", {"type": "boolean", "default": True}),),
 )
 async def log(identity: Identity, request_id: str) -> Response:
     """Answer one exchange."""

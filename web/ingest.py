@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from quart import Blueprint, Response, current_app, request
@@ -30,6 +30,7 @@ routes = Blueprint("ingest", __name__)
 _LARGE_BYTES = 256 * 1024
 _MAX_HEADER_CHARS = 256
 MAX_WAIT_S = 30.0
+_WAIT = {"type": "number", "minimum": 0, "maximum": MAX_WAIT_S, "default": 0}
 #: Receipts that wait at a time, per process; further ones are answered at once, as they stand: each one polls.
 _WAITERS = asyncio.Semaphore(64)
 #: Examples say so here: they are shown, but never counted as usage.
@@ -74,7 +75,7 @@ class BatchAnswer(msgspec.Struct, kw_only=True):
 class BatchBody(msgspec.Struct, kw_only=True):
     """A batch as sent."""
 
-    exchanges: list[Item]
+    exchanges: Annotated[list[Item], msgspec.Meta(min_length=1)]
 
 
 class StepAnswer(msgspec.Struct, kw_only=True):
@@ -158,7 +159,7 @@ async def ingest_batch(identity: Identity) -> Response:
     role="viewer",
     summary="The receipt: where an exchange stands",
     gives=ReceiptAnswer,
-    query=(Parameter("wait", "seconds, at most 30: answer as soon as the exchange is final"),),
+    query=(Parameter("wait", "answer as soon as the exchange is final, within so many seconds", _WAIT),),
 )
 async def receipt(identity: Identity, request_id: str) -> Response:
     """Answer where an exchange stands, at once or when it is final."""

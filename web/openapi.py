@@ -94,9 +94,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         }
         for kind, name in _PARAMETER.findall(operation.path)
     ]
-    in_query = [
-        {"name": p.name, "in": "query", "description": p.about, "schema": {"type": "string"}} for p in operation.query
-    ]
+    in_query = [{"name": p.name, "in": "query", "description": p.about, "schema": p.schema} for p in operation.query]
     return in_path + in_query
 
 

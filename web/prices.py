@@ -10,7 +10,7 @@ from app.store import logs, prices
 from app.store.keys import Identity
 from app.store.prices import PriceRow
 from web.body import read_json
-from web.query import LIST, cursor, following, limit, moment, shown
+from web.query import LIST, Time, cursor, following, limit, moment, shown
 from web.routing import json_answer, operation
 from web.threads import in_thread
 
@@ -31,8 +31,8 @@ class PriceBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     provider: Annotated[str, msgspec.Meta(max_length=64, pattern=_PATTERN)] | None = None
     #: Held against the model that the response names and the one that was asked for; `*` stands for any text.
     model: Annotated[str, msgspec.Meta(max_length=200, pattern=_PATTERN)]
-    #: RFC 3339; holds for calls from then on. null: it was always so.
-    valid_from: str | None = None
+    #: Holds for calls from then on. null: it was always so.
+    valid_from: Time | None = None
     #: A bucket that is left out costs what `uncached_input` or `output_text` costs.
     usd_per_million_tokens: OwnRates
 

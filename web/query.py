@@ -2,8 +2,9 @@
 
 import datetime as dt
 import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
 from quart import request
 
 from app import filters
@@ -12,9 +13,12 @@ from app.filters import Term
 from app.store.exchanges import check_limit
 from web.routing import CURSOR, LIMIT, Parameter
 
+TIME = {"type": "string", "format": "date-time"}
+#: A field of a body that `moment` reads.
+Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 WINDOW = (
-    Parameter("from", "RFC 3339; received at or after"),
-    Parameter("to", "RFC 3339; received before"),
+    Parameter("from", "received at or after", TIME),
+    Parameter("to", "received before", TIME),
 )
 FILTERS = (
     Parameter("q", "filter language, e.g. `model:gpt-4o* status:>=400`"),

@@ -14,7 +14,7 @@ from app.store.keys import Identity
 from app.store.reprocess import RunRow
 from web.body import read_json
 from web.evals import Window
-from web.query import LIST, cursor, following, limit, moment, shown
+from web.query import LIST, Time, cursor, following, limit, moment, shown
 from web.routing import json_answer, operation
 from web.threads import in_thread
 
@@ -25,8 +25,8 @@ class ReprocessBody(msgspec.Struct, kw_only=True, rename={"since": "from", "unti
     """Which stored exchanges to read again; without q, from and to all of them."""
 
     q: Annotated[str, msgspec.Meta(max_length=2000)] = ""
-    since: str | None = None
-    until: str | None = None
+    since: Time | None = None
+    until: Time | None = None
     #: Change nothing, and report what would change.
     dry_run: bool = False
 

@@ -29,6 +29,8 @@ class Parameter(NamedTuple):
 
     name: str
     about: str
+    #: JSON schema of its value.
+    schema: dict[str, Any] = {"type": "string"}  # noqa: RUF012 - a constant
 
 
 class Operation(NamedTuple):
@@ -48,8 +50,10 @@ class Operation(NamedTuple):
 
 OPERATIONS: list[Operation] = []
 
-LIMIT = Parameter("limit", "rows of a page, 1 to 200; default 50")
-CURSOR = Parameter("cursor", "`next_cursor` of the page before")
+LIMIT = Parameter("limit", "rows of a page", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50})
+CURSOR = Parameter(
+    "cursor", "`next_cursor` of the page before; empty for the first", {"type": "string", "pattern": "^[0-9]{0,18}$"}
+)
 
 
 class _Number(IntegerConverter):

@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+import web.app  # noqa: F401 - every route is declared by then
 from tests.conftest import Api
 from tests.helpers import item, work
 from web import openapi
@@ -53,6 +54,21 @@ def problems(method: str, path: str, status: int, body: Any) -> list[str]:
     schema = {"$defs": document["components"]["schemas"], **schema}
     found = json.loads(json.dumps(schema).replace("#/components/schemas/", "#/$defs/"))
     return [error.message for error in Draft202012Validator(found).iter_errors(body)]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "schema"),
+    [
+        ("/api/v1/logs", "limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}),
+        ("/api/v1/logs", "from", {"type": "string", "format": "date-time"}),
+        ("/api/v1/logs/{request_id}", "bodies", {"type": "boolean", "default": True}),
+        ("/api/v1/ingest/{request_id}", "wait", {"type": "number", "minimum": 0, "maximum": 30, "default": 0}),
+    ],
+)
+def test_parameters_are_described_as_narrowly_as_they_are_taken(path: str, name: str, schema: dict[str, Any]) -> None:
+    parameters = {p["name"]: p["schema"] for p in openapi.document()["paths"][path]["get"]["parameters"]}
+
+    assert parameters[name] == schema
 
 
 @pytest.mark.backend
