@@ -11,6 +11,12 @@ IngateError
  ├─ NotFound            no such thing in this project
  ├─ RateLimited         too often: trying again later helps
  ├─ StoreUnavailable    the database cannot be reached or written: trying again can help
+ ├─ NoAnswer            a request of ours got no answer that can be used
+ │   ├─ Blocked         it was not sent: the destination, the URL or a header is not one Ingate makes requests with
+ │   ├─ Unreachable     no connection, or it broke off: trying again can help
+ │   ├─ TooSlow         no whole answer in time: trying again can help
+ │   ├─ AnswerTooLarge  more came than is read
+ │   └─ BadAnswer       not HTTP, not TLS that can be verified, or an encoding that was not asked for
  └─ SettingError        an environment variable holds a value that cannot be used
 """
 
@@ -98,6 +104,44 @@ class StoreUnavailable(IngateError):
 
     error_code = "store_unavailable"
     retryable = True
+
+
+class NoAnswer(IngateError):
+    """A request of ours, to an address that a person typed in, got no answer that can be used."""
+
+    error_code = "no_answer"
+
+
+class Blocked(NoAnswer):
+    """The request was not sent: its destination, its URL or a header is not one Ingate makes requests with."""
+
+    error_code = "blocked_destination"
+
+
+class Unreachable(NoAnswer):
+    """The host has no address, there is no connection, or it broke off; the same call can succeed later."""
+
+    error_code = "unreachable"
+    retryable = True
+
+
+class TooSlow(NoAnswer):
+    """There was no whole answer in time; the same call can succeed later."""
+
+    error_code = "too_slow"
+    retryable = True
+
+
+class AnswerTooLarge(NoAnswer):
+    """The answer is larger than what is read."""
+
+    error_code = "answer_too_large"
+
+
+class BadAnswer(NoAnswer):
+    """The answer is not HTTP, not TLS that can be verified, or in a content encoding that was not asked for."""
+
+    error_code = "bad_answer"
 
 
 class SettingError(IngateError):
