@@ -95,10 +95,10 @@ def remembers_before_the_write() -> None:
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
+        counts_after_the_work,
         answers_before_commit,
         never_sweeps,
         inserts_regardless,
-        counts_after_the_work,
         remembers_before_the_write,
     )
 }

@@ -6,7 +6,7 @@ from tests.chaos.campaign import Campaign, run
 
 pytestmark = pytest.mark.backend
 
-EXCHANGES, POISONS, SEED = 3_000, 5, 7
+EXCHANGES, POISONS, SEED = 3_000, 3, 7
 FAULTS = {
     "web kill -9": 4,
     "worker kill -9": 4,
@@ -26,8 +26,8 @@ def test_kills_of_everything_lose_nothing_and_double_nothing(backend: str) -> No
         seed=SEED,
         faults=faults,
         poisons=POISONS,
-        rate=200,
-        injected={"lease_ms": 2_000, "deliveries": 3},
+        rate=250,
+        injected={"lease_ms": 1_500, "deliveries": 3},
     )
 
     result = run(campaign)

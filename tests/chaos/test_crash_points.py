@@ -17,21 +17,31 @@ pytestmark = pytest.mark.backend
 #: Longer than a process takes to start, so that the one that is next finds something to do.
 LEASE_MS = 1_500
 PATIENCE_S = 120
+#: Points that are passed only after a lease or a backoff.
+PATIENT = ("sweep", "put off", "park")
 
 
-def plan(process: str) -> list[Crash]:
-    """Every point of a process."""
-    return [Crash(point=name) for name, point in POINTS.items() if point.process == process]
+def plan(process: str, *, patient: bool = False) -> list[Crash]:
+    """The points of a process: those that an exchange reaches by itself, or those that something must go wrong for."""
+    return [
+        Crash(point=name)
+        for name, point in POINTS.items()
+        if point.process == process and name.startswith(PATIENT) == patient
+    ]
 
 
 def test_every_point_is_survived(backend: str) -> None:
     # The last of the accept first: what comes before the commit lets nothing through to the workers.
-    web, worker = plan("web")[::-1], plan("worker")
-    own = {"web": {"crashes": web}, "worker-1": {"crashes": worker[::2]}, "worker-2": {"crashes": worker[1::2]}}
+    web, worker, patient = plan("web")[::-1], plan("worker"), plan("worker", patient=True)
+    own = {
+        "web": {"crashes": web},
+        "worker-1": {"crashes": worker[:13]},
+        "worker-2": {"crashes": patient + worker[13:]},
+    }
     exchanges = Exchanges("points")
 
     with running(backend, processes=tuple(own), own=own, lease_ms=LEASE_MS) as system:
-        load = send_until_all_happened(system, exchanges, web + worker)
+        load = send_until_all_happened(system, exchanges, web + worker + patient)
         system.drain(exchanges, 60)
         report = system.report(exchanges, load)
 
@@ -45,7 +55,7 @@ def send_until_all_happened(system: System, exchanges: Exchanges, crashes: list[
     deadline = time.monotonic() + PATIENCE_S
     while missing := [crash.point for crash in crashes if not mark(Path(system.folder), crash).exists()]:
         assert time.monotonic() < deadline, f"never passed: {missing}\n{system.output()}"
-        if any(point.startswith(("put off", "park")) for point in missing):
+        if any(point.startswith(PATIENT) for point in missing):
             exchanges.poisons[sent] = "raise"
         load.send(mixed(sent, sent + 50, rng, singles=0.5), clients=2).join(60)
         sent += 50

@@ -35,10 +35,9 @@ def test_a_full_queue_changes_no_answer_and_is_worked_off_when_there_is_room(bac
         assert_sound(system, exchanges, load)
 
 
-@pytest.mark.backend
-def test_workers_whose_clocks_are_off_by_ten_minutes_double_nothing(backend: str) -> None:
+def test_workers_whose_clocks_are_off_by_ten_minutes_double_nothing() -> None:
     own = {"worker-early": {"skew_s": -600.0}, "worker-late": {"skew_s": +600.0}}
-    with running(backend, processes=("web", *own), own=own, lease_ms=LEASE_MS) as system:
+    with running(processes=("web", *own), own=own, lease_ms=LEASE_MS) as system:
         exchanges, load = fresh(system, "skew")
 
         load.send(mixed(0, 1_000, random.Random(2))).join()
