@@ -7,11 +7,12 @@ from typing import Any
 
 def patch(target: str, wrap: Callable[[Any], Any]) -> None:
     """Replace what a dotted name stands for by `wrap` of it. Raises AttributeError when there is no such name."""
-    owner, name = _resolve(target)
+    owner, name = resolve(target)
     setattr(owner, name, wrap(getattr(owner, name)))
 
 
-def _resolve(target: str) -> tuple[Any, str]:
+def resolve(target: str) -> tuple[Any, str]:
+    """Return what has the dotted name's last word as an attribute, and that word. Raises AttributeError."""
     words = target.split(".")
     for length in range(len(words) - 1, 0, -1):
         try:
@@ -20,5 +21,6 @@ def _resolve(target: str) -> tuple[Any, str]:
             continue
         for word in words[length:-1]:
             owner = getattr(owner, word)
+        getattr(owner, words[-1])
         return owner, words[-1]
     raise AttributeError(f"no module of {target}")

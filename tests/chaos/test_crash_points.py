@@ -16,7 +16,7 @@ pytestmark = pytest.mark.backend
 
 #: Longer than a process takes to start, so that the one that is next finds something to do.
 LEASE_MS = 1_500
-PATIENCE_S = 120
+PATIENCE_S = 300
 #: Points that are passed only after a lease or a backoff.
 PATIENT = ("sweep", "put off", "park")
 
@@ -42,7 +42,7 @@ def test_every_point_is_survived(backend: str) -> None:
 
     with running(backend, processes=tuple(own), own=own, lease_ms=LEASE_MS) as system:
         load = send_until_all_happened(system, exchanges, web + worker + patient)
-        system.drain(exchanges, 60)
+        system.drain(exchanges, 120)
         report = system.report(exchanges, load)
 
     assert report.violations == [], system.output()
