@@ -6,7 +6,7 @@ from tests.chaos.campaign import Campaign, run
 
 pytestmark = pytest.mark.backend
 
-EXCHANGES, POISONS, SEED = 3_000, 3, 7
+EXCHANGES, POISONS, SEED = 3_000, 2, 7
 FAULTS = {
     "web kill -9": 4,
     "worker kill -9": 4,

@@ -7,7 +7,7 @@ from tests.chaos.injection import KINDS, tries
 from tests.chaos.load import mixed
 from tests.chaos.system import running
 
-EXCHANGES, POISONS = 2_000, 5
+EXCHANGES, POISONS = 2_000, len(KINDS)
 
 
 def test_poison_is_parked_alone_after_five_tries_at_most() -> None:
@@ -15,7 +15,7 @@ def test_poison_is_parked_alone_after_five_tries_at_most() -> None:
     exchanges = Exchanges("poison", poisons(POISONS, EXCHANGES, rng))
     assert set(exchanges.poisons.values()) == set(KINDS)
 
-    with running(lease_ms=1_000) as system:
+    with running(lease_ms=1_500) as system:
         load = system.load(exchanges)
         load.send(mixed(0, EXCHANGES, rng)).join()
         system.drain(exchanges, 90)

@@ -55,7 +55,7 @@ def test_a_locked_sqlite_is_waited_for_and_after_5_s_the_client_is_told_to() -> 
         locked.join()
 
         assert set(load.answers) == {"202"}
-        locked = hold(10, system.database.locked())
+        locked = hold(7, system.database.locked())
         load.send(mixed(300, 600, random.Random(4))).join()
         locked.join()
         assert set(load.answers) == {"202", "503"}
