@@ -184,6 +184,7 @@ async def delete_eval(identity: Identity, evaluator_id: int) -> Response:
     takes=RunBody,
     status=202,
     gives=RunAnswer,
+    also=(200, RunEstimate),
 )
 async def create_run(identity: Identity, evaluator_id: int) -> Response:
     """Start a run, or estimate one."""

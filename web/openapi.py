@@ -39,7 +39,7 @@ class Problem(msgspec.Struct, kw_only=True):
 @functools.cache
 def document() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
-    types = [t for op in OPERATIONS for t in (op.takes, op.gives) if t is not None] + [Problem]
+    types = [t for op in OPERATIONS for t in (op.takes, op.gives, op.also and op.also[1]) if t is not None] + [Problem]
     schemas, components = msgspec.json.schema_components(types, schema_hook=_schema, ref_template=_REF)
     by_type = dict(zip(map(id, types), schemas, strict=True))
     paths: dict[str, Any] = {}
@@ -70,18 +70,27 @@ def _operation(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
         "description": "What is wrong",
         "content": {"application/problem+json": {"schema": schemas[id(Problem)]}},
     }
-    described = {
+    described: dict[str, Any] = {
         "summary": operation.summary,
         "description": f"Role: {operation.role}.",
-        "operationId": f"{operation.method.lower()}_{re.sub(r'[^a-z0-9]+', '_', operation.path.lower()).strip('_')}",
+        "operationId": _operation_id(operation),
         "security": [{"key": []}, {"bearer": []}],
         "parameters": _parameters(operation),
         "responses": {str(operation.status): answer, "default": problem},
     }
+    if operation.also is not None:
+        status, kind = operation.also
+        content = {"application/json": {"schema": schemas[id(kind)]}}
+        described["responses"][str(status)] = {"description": operation.summary, "content": content}
     if operation.takes is not None:
         schema = schemas[id(operation.takes)]
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return described
+
+
+def _operation_id(operation: Operation) -> str:
+    path = _PARAMETER.sub(r"\2", operation.path)
+    return "_".join([operation.method.lower(), *re.findall("[a-z0-9]+", path.lower())])
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:

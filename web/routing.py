@@ -46,6 +46,8 @@ class Operation(NamedTuple):
     status: int
     gives: Any
     query: tuple[Parameter, ...]
+    #: Status and type of another answer that is no error.
+    also: tuple[int, Any] | None
 
 
 OPERATIONS: list[Operation] = []
@@ -93,9 +95,10 @@ def operation(
     takes: Any = None,
     status: int = 200,
     query: tuple[Parameter, ...] = (),
+    also: tuple[int, Any] | None = None,
 ) -> Callable[[Handler[P]], Handler[P]]:
     """Declare a route of the API; its handler is given who calls."""
-    OPERATIONS.append(Operation(method, path, role, summary, takes, status, gives, query))
+    OPERATIONS.append(Operation(method, path, role, summary, takes, status, gives, query, also))
     known = {parameter.name for parameter in query}
 
     def declare(handler: Handler[P]) -> Handler[P]:

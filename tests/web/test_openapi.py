@@ -90,6 +90,7 @@ async def test_real_answers_are_as_described(api: Api) -> None:
         ("GET", "/api/v1/evals/{evaluator_id}", {"evaluator_id": "1"}, {}),
         ("GET", "/api/v1/evals/{evaluator_id}/scores", {"evaluator_id": "1"}, {}),
         ("POST", "/api/v1/evals/{evaluator_id}/runs", {"evaluator_id": "1"}, {"json": {}}),
+        ("POST", "/api/v1/evals/{evaluator_id}/runs", {"evaluator_id": "1"}, {"json": {"dry_run": True}}),
         ("GET", "/api/v1/evals/{evaluator_id}/runs", {"evaluator_id": "1"}, {}),
         ("GET", "/api/v1/evals/{evaluator_id}/runs/{run_id}", {"evaluator_id": "1", "run_id": "1"}, {}),
         ("POST", "/api/v1/keys", {}, {"json": {"name": "k"}}),
