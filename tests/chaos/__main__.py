@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from tests.chaos import outage
 from tests.chaos.campaign import Campaign, Result, percentile, run
 from tests.chaos.servers import Postgresql
 
@@ -74,6 +75,40 @@ def recovery(kills: int, backend: str, seed: int) -> None:
                               load_s=exchanges / RECOVERY_RATE * 3, drain_s=300))  # fmt: skip
         sound = _show(one, result) and sound
     sys.exit(0 if sound else 1)
+
+
+@main.command(name="outage")
+@click.option("--seconds", default=60.0, show_default=True, help="Of each of the four phases.")
+@click.option("--rate", default=100.0, show_default=True, help="Single exchanges a second.")
+@click.option("--backend", type=click.Choice([*BACKENDS, "both"]), default="both", show_default=True)
+def measure_outage(seconds: float, rate: float, backend: str) -> None:
+    """Take the queue away, then fill it, and measure what the accept does meanwhile."""
+    sound = True
+    for one in _backends(backend):
+        phases = outage.outage(one, seconds, rate)
+        usual = phases[0].p99_ms
+        for phase in phases:
+            click.echo(
+                f"{one:12} {phase.name:24} {dict(phase.answers)} p50 {phase.p50_ms:.1f} ms, p99 {phase.p99_ms:.1f} ms "
+                f"({phase.p99_ms / usual:.2f} of the usual)"
+            )
+            sound = sound and set(phase.answers) == {"202"}
+    sys.exit(0 if sound else 1)
+
+
+@main.command(name="backlog")
+@click.option("--exchanges", default=1_000_000, show_default=True)
+@click.option("--seconds", default=60.0, show_default=True)
+@click.option("--backend", type=click.Choice([*BACKENDS, "both"]), default="sqlite", show_default=True)
+def measure_backlog(exchanges: int, seconds: float, backend: str) -> None:
+    """Let workers begin on a backlog and measure what the queue holds meanwhile."""
+    for one in _backends(backend):
+        found = outage.backlog(one, exchanges, seconds)
+        click.echo(
+            f"{one:12} {found.exchanges} pending: the queue took {found.queue_bytes / 1e6:.1f} MB at most "
+            f"({found.queue_empty_bytes / 1e6:.1f} empty), {found.most_messages} messages; "
+            f"{found.evaluated} evaluated in {found.seconds:g} s"
+        )
 
 
 def _backends(wanted: str) -> list[str]:

@@ -52,6 +52,10 @@ class Queue:
         """Bound its memory; what does not fit is refused. 0 takes the bound away."""
         self.client.config_set("maxmemory", f"{megabytes}mb")
 
+    def memory(self) -> int:
+        """How many bytes it uses."""
+        return int(self.client.info("memory")["used_memory"])
+
     def waiting(self) -> int:
         """How many messages wait for the workers."""
         return sum(int(self.client.llen(f"dramatiq:{name}")) for name in ("extract", "log", "evaluate"))
@@ -81,6 +85,12 @@ class Sqlite:
         """Read."""
         with contextlib.closing(sqlite3.connect(self.path, timeout=30)) as connection:
             return connection.execute(statement).fetchall()
+
+    def write(self, *statements: str) -> None:
+        """Write, in one transaction."""
+        with contextlib.closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -134,6 +144,12 @@ class Postgresql:
         """Read."""
         with psycopg.connect(self.url, connect_timeout=10) as connection:
             return connection.execute(statement).fetchall()
+
+    def write(self, *statements: str) -> None:
+        """Write, in one transaction."""
+        with psycopg.connect(self.url, connect_timeout=10) as connection:
+            for statement in statements:
+                connection.execute(statement)
 
     def is_whole(self) -> bool:
         """It says so itself, by starting."""

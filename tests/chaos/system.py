@@ -40,6 +40,7 @@ class System:
     ) -> None:
         self.folder, self.database, self.queue = folder, database, queue
         self._key = f"sk-ingate-{uuid.uuid4().hex}"
+        self.headers = {"X-Ingate-Key": self._key}
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._environ = {
@@ -69,7 +70,7 @@ class System:
         """Start every process, wait until the web answers, and define the evaluators."""
         self._supervisor.start()
         wait_until(self.answers, seconds=60, why=self.output)
-        with httpx.Client(base_url=self.url, headers={"X-Ingate-Key": self._key}, trust_env=False) as http:
+        with httpx.Client(base_url=self.url, headers=self.headers, trust_env=False) as http:
             for evaluator in EVALUATORS:
                 http.post("/api/v1/evals", json=evaluator).raise_for_status()
 
@@ -89,7 +90,7 @@ class System:
 
     def get(self, path: str) -> httpx.Response:
         """Read from the API."""
-        return httpx.get(self.url + path, headers={"X-Ingate-Key": self._key}, trust_env=False, timeout=30)
+        return httpx.get(self.url + path, headers=self.headers, trust_env=False, timeout=30)
 
     def workers(self) -> list[Process]:
         """The processes that extract, log and evaluate."""
