@@ -23,8 +23,8 @@ class Victims:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        #: Time of the kill in ms since 1970, by the exchange's id.
-        self._killed_at: dict[int, float] = {}
+        #: Time of the kill in ms since 1970, by exchange, step and attempt.
+        self._killed_at: dict[tuple[int, int, int], float] = {}
 
     def kill(self) -> None:
         """Kill every worker and take down what they held."""
@@ -33,14 +33,20 @@ class Victims:
         killed_at = time.time() * 1000
         # A lease without an error is a claim; with one, it is a backoff, and nobody holds it.
         held = self._system.database.query(
-            f"SELECT exchange_id FROM pending WHERE leased_until > {round(killed_at)} AND last_error IS NULL"
+            f"""SELECT exchange_id, step, attempts FROM pending
+                 WHERE leased_until > {round(killed_at)} AND last_error IS NULL"""
         )
-        self._killed_at |= {row[0]: killed_at for row in held}
+        for row in held:
+            # What an earlier kill left behind is leased until its time, too.
+            self._killed_at.setdefault((row[0], row[1], row[2]), killed_at)
 
     def recoveries_s(self) -> list[float]:
-        """Return how long after the kill each of them was evaluated, in ascending order."""
+        """Return how long after its last kill each of them was evaluated, in ascending order."""
+        last: dict[int, float] = {}
+        for (exchange_id, _, _), killed_at in self._killed_at.items():
+            last[exchange_id] = max(killed_at, last.get(exchange_id, 0.0))
         rows = self._system.database.query("SELECT exchange_id, evaluated_at FROM finished")
-        return sorted((row[1] - self._killed_at[row[0]]) / 1000 for row in rows if row[0] in self._killed_at)
+        return sorted((row[1] - last[row[0]]) / 1000 for row in rows if row[0] in last)
 
 
 class Schedule:
