@@ -3,6 +3,7 @@
 Everything runs on this machine, on servers of the harness's own. PostgreSQL is left out where it is not installed.
 """
 
+import signal
 import sys
 
 import click
@@ -19,6 +20,8 @@ RECOVERY_RATE, RECOVERY_EVERY_S = 150.0, 40.0
 @click.group()
 def main() -> None:
     """Kill Ingate in many ways and compare what it promised with what it stored."""
+    # Ended from outside, it must not leave behind what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 @main.command()

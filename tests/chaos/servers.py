@@ -39,6 +39,11 @@ class Queue:
         self._process.kill()
         self._process.wait()
 
+    def end(self) -> None:
+        """Kill it for good."""
+        self.client.close()
+        self.kill()
+
     def restart(self) -> None:
         """Kill it and start it again, empty."""
         self.kill()
@@ -80,6 +85,9 @@ class Sqlite:
 
     def stop(self) -> None:
         """Nothing is to be stopped."""
+
+    def remove(self) -> None:
+        """Nothing is to be removed but the file, which goes with its folder."""
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Read."""

@@ -155,23 +155,21 @@ def running(
 
     data: folder of the database, where it must be a certain one. own: what is injected into one process only, by name.
     """
-    with tempfile.TemporaryDirectory(prefix="ingate-chaos-") as name:
+    # A stack, so that each thing goes however another one's end goes.
+    with contextlib.ExitStack() as ends:
+        name = ends.enter_context(tempfile.TemporaryDirectory(prefix="ingate-chaos-", ignore_cleanup_errors=True))
         folder = Path(name)
         database = Sqlite(data or folder) if backend == "sqlite" else Postgresql()
+        ends.callback(database.remove)
         queue = Queue(queue_binary(redis_wanted=backend != "sqlite"), folder)
         own = own or {}
         injections = {one: Injection(folder=name, **{**injected, **own.get(one, {})}) for one in processes}
         system = System(folder, database, queue, injections)
         database.start()
+        ends.callback(database.stop)
         queue.start()
-        try:
-            system.prepare()
-            system.start()
-            yield system
-        finally:
-            system.stop()
-            queue.kill()
-            queue.client.close()
-            database.stop()
-            if isinstance(database, Postgresql):
-                database.remove()
+        ends.callback(queue.end)
+        system.prepare()
+        ends.callback(system.stop)
+        system.start()
+        yield system
