@@ -85,7 +85,7 @@ def shown(milliseconds: int | None) -> str | None:
 
 
 def _whole(name: str, text: str) -> int:
-    if not re.fullmatch(r"\d{1,18}", text):
+    if not re.fullmatch("[0-9]{1,18}", text):
         code = "invalid_cursor" if name == "cursor" else "wrong_type"
         raise InvalidItem(f"{name}: {text[:80]!r} is not a whole number", error_code=code, pointer=f"/{name}")
     return int(text)

@@ -61,7 +61,7 @@ CURSOR = Parameter(
 class _Number(IntegerConverter):
     """Numbers in paths: an id beyond these digits is not there, and no database could look for it."""
 
-    regex = r"\d{1,9}"
+    regex = "[0-9]{1,9}"
 
 
 class _Text(UnicodeConverter):

@@ -11,10 +11,14 @@ import subprocess
 import sys
 import zlib
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import structlog
 import zstandard
 
+from app import telemetry
+from app.store import keys
 from tests.conftest import ROOT, Api
 from tests.helpers import encoded, item, sql, work
 
@@ -59,6 +63,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, str], int, str]] = {
     "14 depth 10,000": (deep(10_000), JSON, 400, "too_deep"),
     "14 depth 200,000": (deep(200_000), JSON, 400, "too_deep"),
     "17 too large": (b"x" * (20 * 2**20 + 1), JSON, 413, "request_too_large"),
+    "24 unknown": (b"x", with_(Content_Encoding="x"), 415, "unsupported_encoding"),
     "24 br": (b"x", with_(Content_Encoding="br"), 415, "unsupported_encoding"),
     "24 gzip twice": (GZIPPED, with_(Content_Encoding="gzip, gzip"), 415, "unsupported_encoding"),
     "25 not gzip": (b'{"prompt": "x"}', with_(Content_Encoding="gzip"), 400, "bad_encoding"),
@@ -89,6 +94,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, str], int, str]] = {
     "41 before year 1 in UTC": (encoded(started_at="0001-01-01T00:00:00+10:00"), JSON, 422, "out_of_range"),
     "42 epoch seconds": (encoded(started_at=1767323045), JSON, 422, "wrong_type"),
     "47 large item": (encoded(prompt="x" * (4 * 2**20)), JSON, 413, "item_too_large"),
+    "58 a million keys": (b'{"request_body": {' + b'"k":1,' * 10**6 + b'"k":1}}', JSON, 413, "item_too_large"),
     "53 empty id": (encoded(request_id=""), JSON, 422, "out_of_range"),
     "53 long id": (encoded(request_id="x" * 10_000), JSON, 422, "out_of_range"),
     "53 control signs in an id": (encoded(request_id="a\x00b\n"), JSON, 422, "out_of_range"),
@@ -172,6 +178,106 @@ async def test_odd_input_is_taken_evaluated_and_comes_back_byte_for_byte(api: Ap
     assert (await (await api.get(f"/api/v1/ingest/{told['request_id']}")).get_json())["status"] == "evaluated"
     rows = await (await api.get("/api/v1/logs")).get_json()
     assert [row["request_id"] for row in rows["data"]] == [told["request_id"]]
+
+
+async def test_13_a_byte_order_mark_is_no_part_of_the_item(api: Api) -> None:
+    answer = await api.post("/api/v1/ingest", data=b"\xef\xbb\xbf" + encoded(request_id="bom"), headers=JSON)
+
+    assert answer.status_code == 202
+    assert await (await api.get("/api/v1/logs/bom/raw")).get_data() == encoded(request_id="bom")
+
+
+async def test_34_a_key_that_is_unknown_revoked_or_expired_gets_the_same_answer(api: Api) -> None:
+    made = {name: keys.create(name=name, role="viewer", actor="tests") for name in ("revoked", "expired")}
+    keys.revoke(made["revoked"][0].id, actor="tests")
+    sql("UPDATE api_key SET expires_at = 1 WHERE id = ?", made["expired"][0].id)
+
+    tokens = ["sk-ingate-unknown", *(token for _, token in made.values())]
+    answers = [await api.get("/api/v1/logs", role=None, headers={"X-Ingate-Key": token}) for token in tokens]
+
+    assert {(answer.status_code, await answer.get_data()) for answer in answers} == {(401, await answers[0].get_data())}
+
+
+@pytest.mark.parametrize(
+    "case", ["10 lone surrogates", "11 NUL everywhere", "58 one long line", "58 many keys", "59 markup"]
+)
+async def test_pages_of_odd_items_are_shown_and_stay_small(api: Api, case: str) -> None:
+    told = await (await api.post("/api/v1/ingest", data=TAKEN[case], headers=JSON)).get_json()
+    work()
+    await api.client.post("/sign-in", form={"key": api.keys["viewer"]})
+
+    for path in ("", "?tab=request", "?tab=response", "?tab=metadata"):
+        page = await api.client.get(f"/exchanges/{told['request_id']}{path}")
+        text = await page.get_data(as_text=False)
+        assert (page.status_code, len(text) < 2**18) == (200, True), path
+        text.decode()
+    assert (await api.client.get("/exchanges")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "q",
+    [
+        "%", "_", "\\", '"', "'", "NEAR(", "NEAR(a b)", "-x", "--", "col:x", "prompt:x", "*", "x*", "a OR b", "a AND",
+        "NOT", "(", ")", "^x", "{x}", "+", "~", ";", "x;DROP TABLE log", "' OR 1=1 --", "\u0000", "\ud83d", "😀", "à",
+        "a:b:c", ":*", "model:%", "model:_", "model:*%*", "id:'", 'text:"a\\"', "status:>=", "x" * 5000, '"' * 99, " ", "&|!",
+        "a & b",
+    ],
+)  # fmt: skip
+async def test_66_any_search_is_answered_or_said_to_be_wrong(api: Api, q: str) -> None:
+    await api.post("/api/v1/ingest", data=encoded(), headers=JSON)
+    work()
+    sent = q.encode("utf-8", "surrogatepass")
+
+    answers = [await api.get(f"/api/v1/logs?q={quote(sent)}"), await api.get(f"/api/v1/logs?model={quote(sent)}")]
+
+    for answer in answers:
+        told = await answer.get_json(force=True)
+        assert answer.status_code == 200 or told["error_code"] == "invalid_query", told
+        # None of these texts is in the exchange, but all that are wildcards alone.
+        assert q in ("*", " ") or "data" not in told or q.startswith("-") or told["data"] == [], q
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["sort=id;drop", "sort=received_at", "order=desc", "page=-1", "offset=1", "fields=digest", "q=&Q=x", "limit[]=5"],
+)
+async def test_67_what_lists_do_not_know_is_refused(api: Api, query: str) -> None:
+    for path in ("/api/v1/logs", "/api/v1/batches", "/api/v1/evals", "/api/v1/prices"):
+        answer = await api.get(f"{path}?{query}")
+
+        assert (answer.status_code, (await answer.get_json(force=True))["error_code"]) == (422, "unknown_parameter")
+
+
+@pytest.mark.parametrize("number", ["-1", "0", "1e9", "1000000000", "9" * 30, "", "x", "1.5", "٣", "0x10", " 5"])
+@pytest.mark.parametrize("name", ["limit", "cursor"])
+async def test_68_a_page_is_within_its_limits_or_refused(api: Api, name: str, number: str) -> None:
+    for path in ("/api/v1/logs", "/api/v1/batches", "/api/v1/evals", "/api/v1/keys"):
+        answer = await api.get(f"{path}?{name}={quote(number)}", role="owner")
+
+        told = await answer.get_json(force=True)
+        assert answer.status_code == 200 or told["error_code"] in ("wrong_type", "out_of_range", "invalid_cursor")
+        assert name == "cursor" or answer.status_code == 422
+
+
+async def test_a_number_in_a_path_has_digits_of_ascii(api: Api) -> None:
+    made = await (await api.post("/api/v1/evals", json={"name": "e", "type": "is_json"})).get_json()
+
+    assert (await api.get(f"/api/v1/evals/{made['id']}")).status_code == 200
+    foreign = str(made["id"]).translate({ord("0") + n: chr(ord("٠") + n) for n in range(10)})
+    assert (await api.get(f"/api/v1/evals/{foreign}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/favicon.ico", "/robots.txt", "/.env", "/.git/config", "/wp-login.php", "/admin", "/%0aX:y", "/\x1b[31m"]
+)
+async def test_94_probing_is_not_found_and_no_event_of_the_log(api: Api, path: str) -> None:
+    telemetry.configure("info")
+
+    with structlog.testing.capture_logs() as events:
+        answer = await api.get(path, role=None)
+
+    telemetry.configure("error")
+    assert (answer.status_code, events) == (404, [])
 
 
 async def test_all_odd_items_are_taken_in_one_batch(api: Api) -> None:
