@@ -219,8 +219,8 @@ async def test_pages_of_odd_items_are_shown_and_stay_small(api: Api, case: str) 
     [
         "%", "_", "\\", '"', "'", "NEAR(", "NEAR(a b)", "-x", "--", "col:x", "prompt:x", "*", "x*", "a OR b", "a AND",
         "NOT", "(", ")", "^x", "{x}", "+", "~", ";", "x;DROP TABLE log", "' OR 1=1 --", "\u0000", "\ud83d", "😀", "à",
-        "a:b:c", ":*", "model:%", "model:_", "model:*%*", "id:'", 'text:"a\\"', "status:>=", "x" * 5000, '"' * 99, " ", "&|!",
-        "a & b",
+        "a:b:c", ":*", "model:%", "model:_", "model:*%*", "id:'", 'text:"a\\"', "status:>=", "x" * 5000, '"' * 99, " ",
+        "&|!", "a & b",
     ],
 )  # fmt: skip
 async def test_66_any_search_is_answered_or_said_to_be_wrong(api: Api, q: str) -> None:

@@ -1,7 +1,11 @@
 """How values are written on pages."""
 
+import re
+
 import pytest
 
+from app.store.models import Flag
+from tests.conftest import ROOT
 from web import format as formats
 
 
@@ -37,3 +41,13 @@ def test_time_is_utc_and_exact_on_hover() -> None:
     assert formats.when(1_700_000_000_007) == (
         '<time datetime="2023-11-14T22:13:20.007Z" title="2023-11-14 22:13:20.007 UTC">14 Nov 22:13:20</time>'
     )
+
+
+def test_every_flag_has_a_picture_of_its_own() -> None:
+    template = (ROOT / "templates" / "exchanges" / "_flags.html").read_text()
+    shown = dict(re.findall(r'"(\w+)": "([\w-]+)"', template))
+
+    assert set(shown) == {flag.name.lower() for flag in Flag}
+    assert len(set(shown.values())) == len(shown)
+    icons = (ROOT / "static" / "icons.svg").read_text()
+    assert [icon for icon in shown.values() if f'id="{icon}"' not in icons] == []
