@@ -44,10 +44,14 @@ class Viewer(NamedTuple):
 
 
 def register(app: Quart) -> None:
-    """Keep browsers that came over https there."""
+    """Say on every answer what browsers and caches may not do with it."""
 
     @app.after_request
-    async def stay_on_https(answer: Response) -> Response:
+    async def guarded(answer: Response) -> Response:
+        answer.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if request.path.startswith("/api/"):
+            # A shared cache does not know that a key of ours is a credential, as Authorization is.
+            answer.headers.setdefault("Cache-Control", "no-store")
         if is_https():
             answer.headers["Strict-Transport-Security"] = HSTS
         return answer

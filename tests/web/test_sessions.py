@@ -10,7 +10,7 @@ import time_machine
 from app.settings import Settings
 from app.store import sessions as store_sessions
 from tests.conftest import Api
-from tests.helpers import sql
+from tests.helpers import item, sql
 from tests.web.test_routes import PAGES, filled
 from web import limits, sessions
 
@@ -262,6 +262,18 @@ async def test_who_came_over_https_stays_there(api: Api) -> None:
 
         assert over_https.headers["Strict-Transport-Security"] == "max-age=31536000", path
         assert "Strict-Transport-Security" not in over_http.headers, path
+
+
+async def test_no_cache_keeps_an_answer_of_the_api_and_no_browser_guesses_its_type(api: Api) -> None:
+    await api.post("/api/v1/ingest", json=item(request_id="a"))
+
+    for path, role in (("/api/v1/logs", "viewer"), ("/api/v1/logs/a/raw", "viewer"), ("/api/v1/logs", None)):
+        answer = await api.get(path, role=role)
+
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert (await api.client.get("/static/app.css")).headers["X-Content-Type-Options"] == "nosniff"
+    assert "no-store" not in (await api.client.get("/static/app.css")).headers["Cache-Control"]
 
 
 async def behind_a_proxy(api: Api) -> Any:
