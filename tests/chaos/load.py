@@ -137,7 +137,7 @@ def mixed(start: int, end: int, rng: random.Random, *, singles: float = 0.2, imp
 def _retryable(answer: httpx.Response) -> bool:
     """Whether an answer is one that a client is told to wait after, and how long."""
     return (
-        answer.status_code == 503
+        answer.status_code in (429, 503)
         and "Retry-After" in answer.headers
         and answer.headers["Content-Type"] == "application/problem+json"
         and bool(answer.json()["retryable"])
