@@ -22,8 +22,8 @@ pytestmark = pytest.mark.backend
 TABS = ("", "?tab=request", "?tab=response", "?tab=metadata")
 #: Pages whose parts are fixed.
 FIXED = (
-    "/exchanges", "/batches", "/evals", "/evals/new", "/evals/new?type=contains", "/failures", "/keys", "/sign-in",
-    "/nothing",
+    "/exchanges", "/batches", "/evals", "/evals/new", "/evals/new?type=contains", "/failures", "/jobs", "/keys",
+    "/sign-in", "/nothing",
 )  # fmt: skip
 #: Payloads that share one exchange, for pages that are opened for real.
 GROUP = 64
@@ -141,10 +141,9 @@ def printable(text: str) -> str:
 def lists(page: Page, ingate: Ingate) -> list[str]:
     """Every page of every list."""
     batches = [row["batch_id"] for row in ingate.http.get("/api/v1/batches").json()["data"]]
-    found, waiting = (
-        [],
-        ["/exchanges", "/batches", "/evals", "/failures", "/keys", *(f"/batches/{one}" for one in batches)],
-    )
+    causes = [row["fingerprint"] for row in ingate.http.get("/api/v1/failures").json()["data"]]
+    found, waiting = [], ["/exchanges", "/batches", "/evals", "/failures", "/jobs", "/keys"]
+    waiting += [f"/batches/{one}" for one in batches] + [f"/failures/{one}" for one in causes]
     while waiting:
         path = waiting.pop()
         found += [path, f"part:{path}"]
