@@ -14,6 +14,9 @@ from app.store.models import Finished, Step
 #: How long a claimed exchange belongs to its worker; also how soon the sweep finds one whose message got lost.
 LEASE_MS = 30_000
 MAX_ATTEMPTS = 5
+#: Each try before makes a lease longer by this: when what kills its workers is sent again, those that it took with it
+#: the last time were sent before, and are through all steps.
+HEAD_START_MS = 2_000
 #: Wait before the next try, by attempts so far.
 BACKOFF_MS = (1_000, 5_000, 15_000, 30_000)
 
@@ -45,11 +48,12 @@ def claim(ids: Sequence[int], step: Step) -> list[Claimed]:
     What was tried before is claimed only by itself: the queue gives a dead worker's message, with all that is in it,
     to the next one, and one exchange that kills would take the others with it each time.
     """
+    lease = f"{LEASE_MS} + {HEAD_START_MS} * attempts"
     alone = "" if len(ids) == 1 else "AND attempts = 0"
     with database.transaction():
         rows = execute(
-            f"""UPDATE pending SET attempts = attempts + 1, leased_until = {_now()} + {LEASE_MS},
-                       due_at = {_now()} + {LEASE_MS}
+            f"""UPDATE pending SET attempts = attempts + 1, leased_until = {_now()} + {lease},
+                       due_at = {_now()} + {lease}
                  WHERE {in_list("exchange_id")} AND step = ? AND leased_until <= {_now()} {alone}
              RETURNING exchange_id, attempts""",
             [id_list(ids), step],

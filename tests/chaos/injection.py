@@ -129,7 +129,9 @@ def _is_here(point: Point, args: tuple[Any, ...]) -> bool:
 
 def _shorten(lease_ms: int) -> None:
     from actors.broker import broker
+    from app.store import pending
 
+    patch("app.store.pending.HEAD_START_MS", lambda real: real * lease_ms // pending.LEASE_MS)
     for target in ("app.store.pending.LEASE_MS", "app.store.accept.LEASE_MS"):
         patch(target, lambda _: lease_ms)
     patch("app.store.pending.BACKOFF_MS", lambda real: tuple(min(ms, lease_ms) for ms in real))

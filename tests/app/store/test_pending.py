@@ -7,7 +7,7 @@ import pytest
 
 from app.store import database, pending
 from app.store.models import Step
-from app.store.pending import BACKOFF_MS, LEASE_MS, Claimed
+from app.store.pending import BACKOFF_MS, HEAD_START_MS, LEASE_MS, Claimed
 from tests.helpers import accept, item, let_leases_end, sql
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("store")]
@@ -57,6 +57,18 @@ def test_a_leased_exchange_cannot_be_claimed() -> None:
 
     assert pending.claim(ids, Step.EXTRACT) == []
     assert sql("SELECT attempts FROM pending") == [(1,)]
+
+
+def test_what_is_tried_again_is_due_after_what_is_tried_for_the_first_time() -> None:
+    again, first = accept(item(), item())
+    pending.claim([again], Step.EXTRACT)
+    let_leases_end()
+
+    pending.claim([again], Step.EXTRACT)
+    pending.claim([first], Step.EXTRACT)
+
+    due = dict(sql("SELECT exchange_id, due_at FROM pending WHERE due_at = leased_until"))
+    assert due[again] > due[first] + HEAD_START_MS // 2
 
 
 def test_a_claim_after_the_lease_counts_on() -> None:
