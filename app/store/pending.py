@@ -12,7 +12,7 @@ from app.store.database import execute, id_list, in_list, now_sql
 from app.store.models import Finished, Step
 
 #: How long a claimed exchange belongs to its worker; also how soon the sweep finds one whose message got lost.
-LEASE_MS = 30_000
+LEASE_MS = 25_000
 MAX_ATTEMPTS = 5
 #: Each try before makes a lease longer by this: when what kills its workers is sent again, those that it took with it
 #: the last time were sent before, and are through all steps.
