@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from app.errors import StoreUnavailable
+from app.masking import mask_text
 from app.store import runs
 from app.store.runs import Table
 
@@ -22,6 +23,7 @@ def attempt(table: Table, run_id: int, work: Callable[[], None]) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this run's alone
         name = type(error).__name__
-        text = "".join(traceback.format_exception(error))[-20_000:]
-        failed = runs.put_off(table, run_id, error=name, reason=str(error)[:1000] or name, traceback=text)
+        # Masked before they are cut: half of a key is not told apart.
+        reason, text = mask_text(str(error)), mask_text("".join(traceback.format_exception(error)))
+        failed = runs.put_off(table, run_id, error=name, reason=reason[:1000] or name, traceback=text[-20_000:])
         log.warning("run_failed" if failed else "run_put_off", table=table, run_id=run_id, error=name)

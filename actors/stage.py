@@ -13,6 +13,7 @@ import structlog
 from dramatiq.errors import BrokerError
 
 from app.errors import StoreUnavailable
+from app.masking import mask_text
 from app.store import failures, pending
 from app.store.models import Step
 from app.store.pending import MAX_ATTEMPTS, Claimed, never_ended
@@ -128,7 +129,9 @@ def _not_exhausted(step: Step, claimed: Sequence[Claimed]) -> list[Claimed]:
 
 
 def _put_off(step: Step, claimed: Claimed, error: Exception) -> None:
-    name, reason = type(error).__name__, str(error)[:1000] or type(error).__name__
+    name = type(error).__name__
+    # Masked before it is cut: half of a key is not told apart.
+    reason = mask_text(str(error))[:1000] or name
     fields = {
         "exchange_id": claimed.exchange_id,
         "step": step.name,
@@ -139,6 +142,6 @@ def _put_off(step: Step, claimed: Claimed, error: Exception) -> None:
         pending.try_later(claimed.exchange_id, step, claimed.attempts, f"{name}: {reason}")
         log.warning("exchange_put_off", **fields)
         return
-    text = "".join(traceback.format_exception(error))
+    text = mask_text("".join(traceback.format_exception(error)))
     failures.park(claimed.exchange_id, step, error=name, reason=reason, traceback=text[-20_000:])
     log.error("exchange_failed", **fields)

@@ -8,6 +8,7 @@ from app import evals
 from app.evals import Evidence
 from app.exchange import TokenCount
 from app.extraction import Extraction
+from app.masking import mask_text
 from app.store.evaluators import EvaluatorRow
 from app.store.scores import ScoreRow
 
@@ -45,7 +46,7 @@ def score(evaluator: EvaluatorRow, exchange_id: int, facts: Evidence) -> ScoreRo
         verdict = evals.scorer(definition.type, definition.config)(facts)
     except Exception as error:
         log.exception("evaluator_failed", evaluator_id=evaluator.id, exchange_id=exchange_id)
-        verdict = evals.Verdict(score=None, error=f"{type(error).__name__}: {error}"[:500])
+        verdict = evals.Verdict(score=None, error=mask_text(f"{type(error).__name__}: {error}")[:500])
     passed = None if verdict.score is None else verdict.score >= definition.threshold
     return ScoreRow(
         exchange_id,

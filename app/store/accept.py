@@ -16,6 +16,8 @@ import structlog
 from app.decoding import column_text
 from app.errors import Conflict, IngateError, StoreUnavailable
 from app.intake import Accepted, Refused
+from app.masked_items import mask_json, mask_pointer
+from app.masking import mask_text
 from app.store import bulk, database, payloads
 from app.store.models import Batch, Duplicate, Exchange, Kind, Payload, Pending, Rejection, Step
 from app.store.pending import LEASE_MS
@@ -235,12 +237,14 @@ def _row(submission: Submission, entry: Accepted, batch: int | None, now: int) -
         submission.project_id, entry.request_id, entry.digest, batch, None if batch is None else entry.position,
         submission.key_id, submission.kind, now, entry.started_at,
         _text(item.provider), _text(item.path), _text(item.method) or "POST", item.status_code, item.latency_ms,
-        item.time_to_first_token_ms, _text(entry.user_id), _text(entry.session_id), entry.tags,
+        item.time_to_first_token_ms, _text(entry.user_id), _text(entry.session_id),
+        entry.tags and mask_json(entry.tags.encode()).decode(),
     )  # fmt: skip
 
 
 def _text(value: str | None) -> str | None:
-    return None if value is None else column_text(value)
+    """What a text column holds of a client's text: no key and no token."""
+    return None if value is None else mask_text(column_text(value))
 
 
 def _known(submissions: Sequence[Submission], new: dict[_Key, _Stored]) -> dict[_Key, _Stored]:
@@ -306,10 +310,10 @@ def _keep_batch(batch: int, outcomes: Sequence[Outcome], duplicates: Sequence[bu
             (
                 batch,
                 o.position,
-                _text(o.request_id),
+                o.request_id and column_text(o.request_id),
                 o.error.code,
                 _text(o.error.detail),
-                _text(o.error.pointer),
+                o.error.pointer and mask_pointer(column_text(o.error.pointer)),
             )
             for o in outcomes
             if o.error is not None

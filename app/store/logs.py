@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from app.exchange import TokenCount
 from app.extraction import VERSION, Extraction
+from app.masking import mask_text
 from app.pricing import Cost, Line
 from app.search import words
 from app.shapes import buckets
 from app.store import bulk, database, pending, search
 from app.store.models import Flag, Log, Step
+
+T = TypeVar("T")
 
 PREVIEW_CHARS = 160
 
@@ -179,19 +182,25 @@ def preview(text: str | None) -> str | None:
 
 
 def _row(entry: Entry) -> tuple[bulk.Row, list[str]]:
-    """Return the row of an exchange, and its words for the search index."""
+    """Return the row of an exchange, and its words for the search index; no key or token is in either."""
     exchange_id, project_id, found, cost = entry
     tokens, usage = found.token_count or TokenCount(), found.answered.usage
-    indexed = words(found.prompt, found.completion, found.system)
+    # Whole texts are masked, before they are cut: half of a key is not told apart.
+    prompt, completion, system = _masked(found.prompt), _masked(found.completion), _masked(found.system)
+    indexed = words(prompt, completion, system)
     row = (
         exchange_id, project_id, found.shape, found.status, found.reason, found.provider, found.model,
-        found.response_model, found.answered.finish_reason, preview(found.prompt), preview(found.completion),
+        found.response_model, found.answered.finish_reason, preview(prompt), preview(completion),
         tokens.prompt, tokens.completion, tokens.total, _flags(found), usage.cached_tokens,
         usage.cache_creation_tokens, usage.reasoning_tokens, cost.usd, cost.unpriced, cost.matched_model,
         cost.price_source, cost.price_version, msgspec.json.encode(cost.lines).decode() if cost.lines else None,
         search.digest(indexed), VERSION,
     )  # fmt: skip
-    return row, indexed
+    return tuple(_masked(value) for value in row), indexed
+
+
+def _masked(value: T) -> T:
+    return mask_text(value) if isinstance(value, str) else value  # type: ignore[return-value]  # a str for a str
 
 
 def _differing(old: bulk.Row, new: bulk.Row) -> set[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from app.masking import mask_text
 from app.store import bulk, database
 from app.store.database import execute
 from app.store.models import Score
@@ -22,7 +23,7 @@ class ScoreRow(NamedTuple):
     @classmethod
     def unscored(cls, exchange_id: int, evaluator_id: int, version: int, error: str) -> "ScoreRow":
         """A row that says why there is no score."""
-        return cls(exchange_id, evaluator_id, version, None, None, None, error[:500])
+        return cls(exchange_id, evaluator_id, version, None, None, None, mask_text(error)[:500])
 
 
 class ScoreView(NamedTuple):
@@ -59,8 +60,8 @@ _VIEW = """SELECT e.request_id, s.exchange_id, v.name, s.version, s.score, s.pas
 
 
 def insert(rows: Sequence[ScoreRow], now: int) -> None:
-    """Insert scores inside the caller's transaction; one that is there already stays as it is."""
-    bulk.insert(Score, (*ScoreRow._fields, "at"), [(*row, now) for row in rows], ignore=True)
+    """Insert scores inside the caller's transaction, without keys and tokens; one that is there stays as it is."""
+    bulk.insert(Score, (*ScoreRow._fields, "at"), [(*_masked(row), now) for row in rows], ignore=True)
 
 
 def of_exchange(exchange_id: int) -> list[ScoreView]:
@@ -98,6 +99,12 @@ def summaries(evaluator_ids: Sequence[int]) -> dict[int, Summary]:
     with database.session():
         rows = execute(" UNION ALL ".join([one] * len(evaluator_ids)), params)
     return {row[0]: Summary(*row[1:]) for row in rows}
+
+
+def _masked(row: ScoreRow) -> ScoreRow:
+    return row._replace(
+        explanation=row.explanation and mask_text(row.explanation), error=row.error and mask_text(row.error)
+    )
 
 
 def _view(row: tuple[object, ...]) -> ScoreView:

@@ -8,6 +8,7 @@ from app.store.evaluators import Definition, EvaluatorRow
 from app.store.pending import MAX_ATTEMPTS
 from app.store.runs import RunRow
 from tests.helpers import accept, item, sql, work
+from tests.secrets import planted
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("store")]
 
@@ -109,6 +110,21 @@ def test_a_run_that_breaks_is_put_off_and_then_failed_with_its_reason(monkeypatc
     ended = runs.get(begun.project_id, evaluator.id, begun.id)
     assert (ended.state, ended.error, ended.reason) == ("failed", "ValueError", "no such thing")
     assert "Traceback" in sql("SELECT traceback FROM eval_run")[0][0]
+
+
+def test_no_key_is_in_why_a_run_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    history(1)
+    _, begun = start()
+    key = planted()["groq_key"][0]
+    monkeypatch.setitem(run.fn.__globals__, "scored", lambda *_: int(key))
+
+    for _ in range(MAX_ATTEMPTS):
+        run.fn(begun.id)
+
+    ((reason, trace),) = sql("SELECT reason, traceback FROM eval_run")
+    assert "<masked:groq_key>" in reason
+    assert "<masked:groq_key>" in trace
+    assert key not in reason + trace
 
 
 def test_a_run_that_kills_its_worker_each_time_is_failed() -> None:

@@ -17,6 +17,7 @@ from app.store.evaluators import Definition
 from app.store.models import Log, Step
 from app.store.pending import MAX_ATTEMPTS
 from tests.helpers import accept, item, let_leases_end, sql, work
+from tests.secrets import planted
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("store")]
 
@@ -246,3 +247,22 @@ def test_ids_that_nobody_knows_do_nothing() -> None:
     for actor in (extract, log, evaluate):
         actor.fn([10**12, -5, 0])
         actor.fn([])
+
+
+def test_no_key_is_in_why_an_exchange_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = planted()["groq_key"][0]
+
+    def break_with_key(raw: bytes) -> Any:
+        raise ValueError("x" * 980 + f" cannot use {key}")
+
+    ids = accept(item())
+    monkeypatch.setattr(memo, "extract", break_with_key)
+    for _ in range(MAX_ATTEMPTS):
+        extract.fn(ids)
+        kept = sql("SELECT last_error FROM pending") + sql("SELECT reason FROM failure")
+        assert "gsk_" not in repr(kept)
+        let_leases_end()
+
+    ((reason, trace),) = sql("SELECT reason, traceback FROM failure")
+    assert reason.endswith("x cannot use <masked:")
+    assert "cannot use <masked:groq_key>" in trace

@@ -7,6 +7,8 @@ from quart import Blueprint, Response, current_app, redirect, request
 from app import extraction
 from app.errors import NotFound
 from app.extraction import Extraction
+from app.masked_items import mask_item, mask_value
+from app.masking import Mask
 from app.store import exchanges, logs, payloads, scores
 from app.store.exchanges import ExchangeRow, Page, Progress, StepState
 from app.store.logs import Known
@@ -29,16 +31,19 @@ _PENDING = frozenset({"accepted", "extracted", "logged"})
 
 
 class Opened(NamedTuple):
-    """One exchange as its page shows it; the fields of tabs that are not open are None."""
+    """One exchange as its page shows it, without keys and tokens; the fields of tabs that are not open are None."""
 
     row: ExchangeRow
     progress: Progress
     found: Extraction
     scores: list[ScoreView]
     raw_bytes: int
+    #: Whether something is masked on the page that the stored item holds.
+    hidden: bool
     curl: str | None
     conversation: Conversation | None
     body: Body | None
+    metadata: dict[str, Any] | None
 
     @property
     def failed_step(self) -> tuple[str, StepState] | None:
@@ -86,9 +91,9 @@ async def exchange(who: Viewer, request_id: str) -> Response:
 
 @page(routes, "/exchanges/<request_id>/raw", role="viewer")
 async def raw_exchange(who: Viewer, request_id: str) -> Response:
-    """Give the item's bytes exactly as received."""
+    """Give the item's bytes as they are stored, but for keys and tokens, which no page shows."""
     row = await in_thread(exchanges.get, who.project_id, request_id)
-    raw = await in_thread(payloads.read, row.id)
+    raw = await in_thread(_readable, row.id)
     return Response(raw, headers=HEADERS, content_type="application/json; charset=utf-8")
 
 
@@ -112,18 +117,27 @@ def _opened(project_id: int, request_id: str, tab: str, all_messages: bool) -> O
     progress = exchanges.progress(exchanges.get(project_id, request_id).id)
     # Read after the steps, so that the status is never behind them.
     row = exchanges.get(project_id, request_id)
-    raw = payloads.read(row.id)
+    stored = payloads.read(row.id)
+    # Here all texts of an item enter its page.
+    raw = mask_item(stored, Mask.SECRETS)
     found = extraction.extract(raw)
+    messages = mask_value(extraction.conversation(raw)) if tab == "conversation" else None
     return Opened(
         row=row,
         progress=progress,
         found=found,
         scores=scores.of_exchange(row.id),
-        raw_bytes=len(raw),
+        raw_bytes=len(stored),
+        hidden=raw is not stored,
         curl=curl_of(found) if tab == "request" else None,
-        conversation=conversation_of(extraction.conversation(raw), all_messages) if tab == "conversation" else None,
+        conversation=None if messages is None else conversation_of(messages, all_messages),
         body=_body(tab, found),
+        metadata=mask_value(found.metadata()) if tab == "metadata" else None,
     )
+
+
+def _readable(exchange_id: int) -> bytes:
+    return mask_item(payloads.read(exchange_id), Mask.SECRETS)
 
 
 def _body(tab: str, found: Extraction) -> Body | None:

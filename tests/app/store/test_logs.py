@@ -7,6 +7,7 @@ from app.pricing import Cost
 from app.store import logs
 from app.store.logs import Entry
 from tests.helpers import accept, item, sql, work
+from tests.secrets import planted
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,17 @@ def test_an_exchange_that_moved_already_is_not_logged_again() -> None:
 
     assert logs.keep([Entry(ids[0], 1, Extraction(model="other"), Cost())]) == []
     assert sql("SELECT model FROM log") == [("gpt-4o-mini",)]
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("store")
+def test_a_key_that_the_preview_would_cut_is_in_neither_row_nor_index() -> None:
+    key = planted()["groq_key"][0]
+    message = {"role": "user", "content": "x" * 140 + " " + key}
+
+    accept(item(request_body={"model": key, "messages": [message]}))
+    work()
+
+    assert sql("SELECT model, prompt_preview FROM log") == [("<masked:groq_key>", "x" * 140 + " <masked:groq_key>")]
+    project = sql("SELECT id FROM project")[0][0]
+    assert logs.known(project).models == ["<masked:groq_key>"]

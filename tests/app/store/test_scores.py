@@ -6,6 +6,7 @@ from app.store import database, evaluators, scores
 from app.store.evaluators import Definition
 from app.store.scores import ScoreRow
 from tests.helpers import accept, item
+from tests.secrets import planted
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("store")]
 
@@ -49,6 +50,15 @@ def test_what_could_not_be_scored_says_why() -> None:
     (view,) = scores.of_exchange(exchange_id)
     assert (view.score, view.passed, view.explanation) == (None, None, None)
     assert len(view.error or "") == 500
+
+
+def test_no_key_is_in_what_a_score_says() -> None:
+    (exchange_id,), evaluator_id, key = accept(item()), evaluator(), planted()["groq_key"][0]
+
+    insert(row(exchange_id, evaluator_id)._replace(explanation=f"it says {key}", error=f"{key} is no number"))
+
+    (view,) = scores.of_exchange(exchange_id)
+    assert (view.explanation, view.error) == ("it says <masked:groq_key>", "<masked:groq_key> is no number")
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7])
