@@ -16,9 +16,12 @@ import msgspec
 from app import decoding, redaction
 from app.errors import IngateError, InvalidItem, InvalidRequest, TooLarge
 from app.exchange import Item, parse_item
+from app.masked_items import mask_item, mask_pointer
+from app.masking import Mask, mask_text
 
 BOM = b"\xef\xbb\xbf"
 MAX_TAG_CHARS = 256
+NO_MASKING = Mask(0)
 #: Namespace of the request ids that an Idempotency-Key makes (any fixed UUID will do).
 _IDEMPOTENCY = uuid.UUID("5e0c1b7a-6a53-4f0e-9f3e-0d8f2f6a7b11")
 
@@ -43,9 +46,11 @@ class Accepted(NamedTuple):
 
     position: int
     request_id: str
-    #: The bytes to store, and the digest of the bytes received.
+    #: The bytes to store, without credential headers and masked, and the digest of the bytes received.
     raw: bytes
     digest: bytes
+    #: What was masked in them, where there was something.
+    masking: Mask
     item: Item
     user_id: str | None
     session_id: str | None
@@ -72,18 +77,20 @@ _PEEK = msgspec.json.Decoder(dict[str, Any])
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-def read_single(body: bytes, limits: Limits, defaults: Defaults) -> Accepted:
-    """Read a request that is one item.
+def read_single(body: bytes, limits: Limits, defaults: Defaults, masking: Mask = NO_MASKING) -> Accepted:
+    """Read a request that is one item; `masking` is replaced in what is stored of it.
 
     Raises InvalidRequest when it is not JSON, InvalidItem or TooLarge when it is not an exchange.
     """
     body = _checked(body)
     _refuse_malformed(body)
-    return _accept(0, body, limits, defaults)
+    return _accept(0, body, limits, defaults, masking)
 
 
-def read_batch(body: bytes, limits: Limits, defaults: Defaults) -> list[Accepted | Refused]:
+def read_batch(body: bytes, limits: Limits, defaults: Defaults, masking: Mask = NO_MASKING) -> list[Accepted | Refused]:
     """Read a request of the form {"exchanges": [item, …]}; the answer has one entry per item, in order.
+
+    `masking` is replaced in what is stored of an item, and in what is said of a refused one.
 
     Raises InvalidRequest when it is not JSON, InvalidItem when it is not such an object, TooLarge when it has too
     many items.
@@ -96,17 +103,22 @@ def read_batch(body: bytes, limits: Limits, defaults: Defaults) -> list[Accepted
             f"{len(items)} items; a batch takes at most {limits.batch_items} (INGATE_MAX_BATCH_ITEMS)",
             error_code="batch_too_large",
         )
-    return [_read_item(position, raw, limits, defaults) for position, raw in enumerate(items)]
+    return [_read_item(position, raw, limits, defaults, masking) for position, raw in enumerate(items)]
 
 
-def _read_item(position: int, raw: bytes, limits: Limits, defaults: Defaults) -> Accepted | Refused:
+def _read_item(position: int, raw: bytes, limits: Limits, defaults: Defaults, masking: Mask) -> Accepted | Refused:
     try:
-        return _accept(position, raw, limits, defaults)
+        return _accept(position, raw, limits, defaults, masking)
     except IngateError as error:
+        # A pointer names the members that lead to what is wrong, and those are the client's.
+        error.detail, error.pointer = (
+            mask_text(error.detail, masking),
+            error.pointer and mask_pointer(error.pointer, masking),
+        )
         return Refused(position, _own_request_id(raw), error)
 
 
-def _accept(position: int, raw: bytes, limits: Limits, defaults: Defaults) -> Accepted:
+def _accept(position: int, raw: bytes, limits: Limits, defaults: Defaults, masking: Mask) -> Accepted:
     if len(raw) > limits.item_bytes:
         raise TooLarge(
             f"{len(raw)} bytes; an item takes at most {limits.item_bytes} (INGATE_MAX_ITEM_BYTES)",
@@ -114,20 +126,29 @@ def _accept(position: int, raw: bytes, limits: Limits, defaults: Defaults) -> Ac
             pointer="",
         )
     item = parse_item(raw)
+    kept = redaction.without_credentials(raw, item.request_headers, item.response_headers)
+    masked = mask_item(kept, masking)
+    if masked is not kept:
+        item = parse_item(masked)
     tags = {name: decoding.column_text(value) for name, value in (item.tags or {}).items()}
-    user_id = tags.pop("user_id", None) or defaults.user_id
-    session_id = tags.pop("session_id", None) or defaults.session_id
+    user_id = tags.pop("user_id", None) or _masked(defaults.user_id, masking)
+    session_id = tags.pop("session_id", None) or _masked(defaults.session_id, masking)
     return Accepted(
         position=position,
         request_id=item.request_id or _new_request_id(position, defaults),
-        raw=redaction.without_credentials(raw, item.request_headers, item.response_headers),
+        raw=masked,
         digest=hashlib.blake2b(raw, digest_size=16).digest(),
+        masking=masking,
         item=item,
         user_id=user_id,
         session_id=session_id,
         tags=json.dumps(tags, ensure_ascii=False) if tags else None,
         started_at=None if item.started_at is None else _milliseconds(item.started_at),
     )
+
+
+def _masked(text: str | None, masking: Mask) -> str | None:
+    return text and mask_text(text, masking)
 
 
 def _new_request_id(position: int, defaults: Defaults) -> str:

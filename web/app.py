@@ -24,6 +24,7 @@ from web import (
     machine,
     pages,
     prices,
+    projects,
     render,
     reprocess,
     routing,
@@ -37,7 +38,21 @@ BODY_TIMEOUT_S = 15
 
 
 #: Whose routes are served, beside the pages.
-MODULES = (ingest, exchanges, batches, evals, failures, keys, audit, prices, reprocess, machine, sessions, demo)
+MODULES = (
+    ingest,
+    exchanges,
+    batches,
+    evals,
+    failures,
+    keys,
+    projects,
+    audit,
+    prices,
+    reprocess,
+    machine,
+    sessions,
+    demo,
+)
 
 
 def create_app(settings: Settings | None = None) -> Quart:

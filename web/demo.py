@@ -35,7 +35,7 @@ async def load_demo(who: Viewer) -> Response:
     settings: Settings = current_app.config["SETTINGS"]
     writer: Writer = current_app.config["WRITER"]
     limits = Limits(settings.max_item_bytes, settings.max_batch_items)
-    entries = read_batch(_body(_examples()), limits, Defaults())
+    entries = read_batch(_body(_examples()), limits, Defaults(), who.identity.masking)
     submission = Submission(who.project_id, who.identity.key_id, Kind.DEMO, entries, batch=True)
     await asyncio.wrap_future(writer.submit(submission))
     return redirect("/exchanges", 303)  # type: ignore[return-value]  # Quart's own Response

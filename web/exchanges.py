@@ -191,13 +191,15 @@ async def log(identity: Identity, request_id: str) -> Response:
     "GET",
     "/api/v1/logs/<request_id>/raw",
     role="viewer",
-    summary="The item's bytes exactly as received (credential headers excepted)",
+    summary="The item's bytes exactly as received (credential headers excepted); X-Ingate-Masked: true if masked",
 )
 async def raw_log(identity: Identity, request_id: str) -> Response:
     """Answer the item's bytes."""
     row = await in_thread(exchanges.get, identity.project_id, request_id)
     raw = await in_thread(payloads.read, row.id)
-    return Response(raw, mimetype="application/json", headers={"X-Content-Type-Options": "nosniff"})
+    return Response(
+        raw, mimetype="application/json", headers={"X-Content-Type-Options": "nosniff", **masked_header(row)}
+    )
 
 
 @operation(
@@ -227,6 +229,11 @@ async def discard_log(identity: Identity, request_id: str) -> Response:
     """Give up a failed exchange."""
     state = await in_thread(discard, identity, request_id)
     return json_answer(RetryAnswer(request_id=request_id, status=state))  # type: ignore[arg-type]  # the store's states are these
+
+
+def masked_header(row: ExchangeRow) -> dict[str, str]:
+    """The header that says that an item was masked before it was stored."""
+    return {"X-Ingate-Masked": "true"} if row.masking else {}
 
 
 def log_row(row: ExchangeRow) -> LogRow:

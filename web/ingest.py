@@ -12,6 +12,7 @@ from app import intake
 from app.errors import IngateError, InvalidItem, InvalidRequest
 from app.exchange import Item
 from app.intake import Accepted, Defaults, Limits, Refused
+from app.masking import Mask
 from app.settings import Settings
 from app.store import exchanges
 from app.store.accept import Outcome, Receipt, Submission, Writer
@@ -28,6 +29,7 @@ routes = Blueprint("ingest", __name__)
 
 #: Bodies from here on are read off the event loop: they take milliseconds.
 _LARGE_BYTES = 256 * 1024
+_LARGE_MASKED_BYTES = 16 * 1024
 _MAX_HEADER_CHARS = 256
 MAX_WAIT_S = 30.0
 _WAIT = {"type": "number", "minimum": 0, "maximum": MAX_WAIT_S, "default": 0}
@@ -112,7 +114,7 @@ async def ingest(identity: Identity) -> Response:
     """Accept one exchange; its errors are the request's."""
     settings: Settings = current_app.config["SETTINGS"]
     body = await read_json_body(settings.max_request_bytes)
-    entry = await _read(intake.read_single, body, settings)
+    entry = await _read(intake.read_single, body, settings, identity.masking)
     receipt = await _commit(identity, [entry], batch=False)
     outcome = receipt.outcomes[0]
     if outcome.error is not None:
@@ -136,7 +138,7 @@ async def ingest_batch(identity: Identity) -> Response:
     """Accept a batch, item by item; 422 only when every item is refused."""
     settings: Settings = current_app.config["SETTINGS"]
     body = await read_json_body(settings.max_request_bytes)
-    entries = await _read(intake.read_batch, body, settings)
+    entries = await _read(intake.read_batch, body, settings, identity.masking)
     receipt = await _commit(identity, entries, batch=True)
     rejected = sum(outcome.error is not None for outcome in receipt.outcomes)
     batch = BatchAnswer(
@@ -214,16 +216,16 @@ def _step(state: StepState) -> StepAnswer:
     )
 
 
-async def _read(reader: Any, body: bytes, settings: Settings) -> Any:
+async def _read(reader: Any, body: bytes, settings: Settings, masking: Mask) -> Any:
     limits = Limits(item_bytes=settings.max_item_bytes, batch_items=settings.max_batch_items)
     defaults = Defaults(
         user_id=_header("X-Ingate-User-Id"),
         session_id=_header("X-Ingate-Session-Id"),
         idempotency_key=_header("Idempotency-Key"),
     )
-    if len(body) < _LARGE_BYTES:
-        return reader(body, limits, defaults)
-    return await in_thread(reader, body, limits, defaults)
+    if len(body) < (_LARGE_MASKED_BYTES if masking else _LARGE_BYTES):
+        return reader(body, limits, defaults, masking)
+    return await in_thread(reader, body, limits, defaults, masking)
 
 
 async def _commit(identity: Identity, entries: list[Accepted | Refused], *, batch: bool) -> Receipt:

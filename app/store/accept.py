@@ -32,6 +32,7 @@ MAX_WAITING_BYTES = 128 << 20
 _EXCHANGE = (
     "project_id", "request_id", "digest", "batch", "batch_position", "key_id", "kind", "received_at", "started_at",
     "provider", "path", "method", "status_code", "latency_ms", "ttft_ms", "user_id", "session_id", "tags",
+    "masking",
 )  # fmt: skip
 
 
@@ -238,7 +239,7 @@ def _row(submission: Submission, entry: Accepted, batch: int | None, now: int) -
         submission.key_id, submission.kind, now, entry.started_at,
         _text(item.provider), _text(item.path), _text(item.method) or "POST", item.status_code, item.latency_ms,
         item.time_to_first_token_ms, _text(entry.user_id), _text(entry.session_id),
-        entry.tags and mask_json(entry.tags.encode()).decode(),
+        entry.tags and mask_json(entry.tags.encode()).decode(), entry.masking or None,
     )  # fmt: skip
 
 

@@ -11,9 +11,8 @@ from app.intake import Accepted, Defaults, Limits, read_single
 from app.store import bulk, database
 from app.store.accept import Submission
 from app.store.database import execute, id_list, in_list, now_sql
-from app.store.models import Kind, Project
+from app.store.models import CANARY_PROJECT, Kind, Project
 
-PROJECT = "canary"
 INTERVAL_MS = 60_000
 #: Canaries older than this are removed.
 KEEP_MS = 3_600_000
@@ -39,7 +38,7 @@ class Canary(NamedTuple):
 def submission() -> Submission:
     """Return this minute's canary, to be stored like any client's exchange."""
     with database.transaction():
-        bulk.insert(Project, ("name", "created_at"), [(PROJECT, database.now())], ignore=True)
+        bulk.insert(Project, ("name", "created_at"), [(CANARY_PROJECT, database.now())], ignore=True)
         project_id = _project()
         minute = database.now() // INTERVAL_MS
     assert project_id is not None
@@ -75,5 +74,5 @@ def prune() -> int:
 
 def _project() -> int | None:
     with database.session():
-        rows = execute("SELECT id FROM project WHERE name = ?", [PROJECT])
+        rows = execute("SELECT id FROM project WHERE name = ?", [CANARY_PROJECT])
     return int(rows[0][0]) if rows else None

@@ -57,6 +57,8 @@ class ExchangeRow(NamedTuple):
     cost_usd: float | None
     #: Why it has no cost, where it should have one.
     unpriced: str | None
+    #: What was masked before it was stored (app.masking.Mask); null for nothing.
+    masking: int | None
 
 
 _ROW = f"""e.id, e.request_id, {_STATUS}, e.kind,
@@ -64,7 +66,7 @@ _ROW = f"""e.id, e.request_id, {_STATUS}, e.kind,
     coalesce(l.provider, e.provider), e.path, e.method, e.status_code, e.latency_ms, e.ttft_ms, e.user_id,
     e.session_id, e.tags, l.shape, l.extraction, l.reason, l.model, l.response_model, l.finish_reason,
     l.prompt_preview, l.completion_preview, l.prompt_tokens, l.completion_tokens, l.total_tokens, l.flags,
-    l.cost_usd, l.unpriced"""
+    l.cost_usd, l.unpriced, e.masking"""
 
 
 class StepState(NamedTuple):

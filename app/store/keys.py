@@ -4,9 +4,12 @@ import hashlib
 import secrets
 from typing import NamedTuple
 
+from peewee import JOIN
+
 from app.errors import InvalidItem, NotFound
+from app.masking import Mask
 from app.store import audit, database
-from app.store.models import ApiKey, Project
+from app.store.models import CANARY_PROJECT, ApiKey, Project
 
 #: Each role includes the ones before.
 ROLES = ("viewer", "member", "admin", "owner")
@@ -22,6 +25,8 @@ class Identity(NamedTuple):
     key_id: int | None
     project_id: int
     role: str
+    #: What the project has masked in the items that it stores.
+    masking: Mask = Mask(0)
 
     @property
     def actor(self) -> str:
@@ -49,12 +54,14 @@ def verify(token: str) -> Identity | None:
     """Return who a key speaks for; None when it is unknown, revoked or expired."""
     with database.session():
         row = (
-            ApiKey.select()
+            ApiKey.select(ApiKey.id, ApiKey.project_id, ApiKey.role, Project.masking)
+            .join(Project, JOIN.LEFT_OUTER, on=(Project.id == ApiKey.project_id))
             .where(ApiKey.digest == digest(token), ApiKey.revoked_at.is_null())
             .where(ApiKey.expires_at.is_null() | (ApiKey.expires_at > database.now_sql()))
+            .tuples()
             .first()
         )
-    return None if row is None else Identity(row.id, row.project_id, row.role)
+    return None if row is None else Identity(row[0], row[1], row[2], Mask(row[3] or 0))
 
 
 def create(
@@ -147,8 +154,8 @@ def digest(token: str) -> bytes:
 
 
 def default_project() -> int:
-    """Return the id of the project that a fresh Ingate has, making it at the first call."""
-    project = Project.get_or_none(Project.name == DEFAULT_PROJECT)
+    """Return the id of the project that a fresh Ingate has, however it is named now, making it at the first call."""
+    project = Project.select().where(Project.name != CANARY_PROJECT).order_by(Project.id).first()
     if project is None:
         project = Project.create(name=DEFAULT_PROJECT, created_at=database.now())
     return int(project.id)

@@ -46,10 +46,16 @@ class Base(pw.Model):
         legacy_table_names = False
 
 
+#: The project of our own canaries; no key speaks for it, and no other project may have its name.
+CANARY_PROJECT = "canary"
+
+
 class Project(Base):
     id = pw.AutoField()
     name = pw.TextField(unique=True)
     created_at = pw.BigIntegerField()
+    #: app.masking.Mask: what is replaced in its items before they are stored; null for nothing.
+    masking = pw.SmallIntegerField(null=True)
 
 
 class ApiKey(Base):
@@ -162,6 +168,8 @@ class Exchange(Base):
     session_id = pw.TextField(null=True)
     #: JSON object of the client's other tags.
     tags = pw.TextField(null=True)
+    #: The project's masking when it was stored; null when it had none.
+    masking = pw.SmallIntegerField(null=True)
 
     class Meta:
         indexes = (

@@ -3,6 +3,7 @@
 import secrets
 from typing import NamedTuple
 
+from app.masking import Mask
 from app.store import database
 from app.store.database import execute, now_sql
 from app.store.keys import Identity, default_project, digest
@@ -54,16 +55,20 @@ def find(token: str) -> Identity | None:
     now = now_sql().sql
     with database.session():
         rows = execute(
-            f"""SELECT s.key_id, s.project_id, s.role, s.seen_at < {now} - {_SEEN_MS} FROM login_session s
+            f"""SELECT s.key_id, s.project_id, s.role, p.masking, s.seen_at < {now} - {_SEEN_MS}
+                  FROM login_session s LEFT JOIN project p ON p.id = s.project_id
                   LEFT JOIN api_key k ON k.id = s.key_id
                  WHERE s.digest = ? AND s.seen_at > {now} - {IDLE_MS} AND s.created_at > {now} - {LIFETIME_MS}
                    AND (s.key_id IS NULL
                         OR (k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > {now})))""",
             [digest(token)],
         )
-        if rows and rows[0][3]:
+        if not rows:
+            return None
+        key_id, project_id, role, masking, unseen = rows[0]
+        if unseen:
             execute(f"UPDATE login_session SET seen_at = {now} WHERE digest = ?", [digest(token)])
-    return Identity(*rows[0][:3]) if rows else None
+    return Identity(key_id, project_id, role, Mask(masking or 0))
 
 
 def end(token: str) -> None:

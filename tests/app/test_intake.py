@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from app.errors import IngateError, InvalidItem, InvalidRequest, TooLarge
 from app.intake import Accepted, Defaults, Limits, Refused, read_batch, read_single
+from app.masking import Mask
 from tests.helpers import encoded, item
+from tests.secrets import planted
 
 LIMITS = Limits(item_bytes=1 << 20, batch_items=1000)
 NOTHING = Defaults()
@@ -262,3 +264,52 @@ def test_a_damaged_request_is_read_or_refused_by_name(data: st.DataObject) -> No
     for read in (single, batch):
         with contextlib.suppress(IngateError):
             read(bytes(body))
+
+
+KEY = planted()["anthropic_key"][0]
+EVERYTHING = Mask.SECRETS | Mask.CARDS | Mask.EMAILS
+
+
+def test_a_masked_item_is_stored_masked_and_known_by_the_bytes_that_came() -> None:
+    raw = encoded(request_id="jane@example.org", prompt=f"use {KEY}", tags={"user_id": "jane@example.org", "to": KEY})
+
+    plain = read_single(raw, LIMITS, NOTHING)
+    masked = read_single(raw, LIMITS, NOTHING, EVERYTHING)
+
+    assert masked.digest == plain.digest
+    assert (plain.raw, plain.masking) == (raw, Mask(0))
+    assert KEY.encode() not in masked.raw
+    assert (masked.request_id, masked.masking) == ("jane@example.org", EVERYTHING)
+    assert masked.item.prompt == "use <masked:anthropic_key>"
+    assert (masked.user_id, masked.tags) == ("<masked:email>", '{"to": "<masked:anthropic_key>"}')
+
+
+def test_what_the_requests_headers_say_is_masked_too() -> None:
+    defaults = Defaults(user_id="jane@example.org", session_id=KEY)
+
+    masked = read_single(encoded(), LIMITS, defaults, EVERYTHING)
+
+    assert (masked.user_id, masked.session_id) == ("<masked:email>", "<masked:anthropic_key>")
+
+
+def test_what_is_said_of_a_refused_item_is_masked() -> None:
+    raw = encoded(tags={"jane@example.org/x": 5})
+
+    (refused,) = read_batch(b'{"exchanges": [' + raw + b"]}", LIMITS, NOTHING, Mask.EMAILS)
+
+    assert isinstance(refused, Refused)
+    assert refused.error.pointer == "/tags/<masked:email>~1x"
+
+
+TELLING = st.sampled_from([KEY, "a@b.co", "4111111111111111", f"{KEY} jane@example.org"])
+
+
+@given(st.dictionaries(FIELDS, JSON | TELLING | st.dictionaries(TELLING, TELLING), min_size=1, max_size=4))
+def test_masking_never_decides_whether_an_item_is_accepted(fields: dict[str, Any]) -> None:
+    body = b'{"exchanges": [' + json.dumps(fields).encode() + b"]}"
+
+    (plain,), (masked,) = (read_batch(body, LIMITS, NOTHING, masking) for masking in (Mask(0), EVERYTHING))
+
+    assert type(plain) is type(masked)
+    if isinstance(plain, Accepted) and isinstance(masked, Accepted):
+        assert plain.digest == masked.digest

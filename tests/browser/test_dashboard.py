@@ -273,5 +273,5 @@ def pages(ingate: Ingate) -> list[str]:
     return [
         "/sign-in", "/exchanges", "/exchanges?q=nothing-has-this-word", f"/exchanges/{exchange}", "/batches",
         f"/batches/{batch['batch_id']}", "/evals", "/evals/new", f"/evals/{evals[0]['id']}", "/failures", "/jobs",
-        "/keys",
+        "/keys", "/settings",
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from app.store import exchanges, logs, payloads, scores
 from app.store.exchanges import ExchangeRow, Page, Progress, StepState
 from app.store.logs import Known
 from app.store.scores import ScoreView
+from web.exchanges import masked_header
 from web.pages.bodies import Body, body_of
 from web.pages.conversation import Conversation, conversation_of
 from web.pages.curl import curl_of, first_curl
@@ -40,6 +41,8 @@ class Opened(NamedTuple):
     raw_bytes: int
     #: Whether something is masked on the page that the stored item holds.
     hidden: bool
+    #: What was masked before the item was stored.
+    masked: list[str]
     curl: str | None
     conversation: Conversation | None
     body: Body | None
@@ -94,7 +97,7 @@ async def raw_exchange(who: Viewer, request_id: str) -> Response:
     """Give the item's bytes as they are stored, but for keys and tokens, which no page shows."""
     row = await in_thread(exchanges.get, who.project_id, request_id)
     raw = await in_thread(_readable, row.id)
-    return Response(raw, headers=HEADERS, content_type="application/json; charset=utf-8")
+    return Response(raw, headers=HEADERS | masked_header(row), content_type="application/json; charset=utf-8")
 
 
 def base_url() -> str:
@@ -129,6 +132,7 @@ def _opened(project_id: int, request_id: str, tab: str, all_messages: bool) -> O
         scores=scores.of_exchange(row.id),
         raw_bytes=len(stored),
         hidden=raw is not stored,
+        masked=Mask(row.masking or 0).names,
         curl=curl_of(found) if tab == "request" else None,
         conversation=None if messages is None else conversation_of(messages, all_messages),
         body=_body(tab, found),

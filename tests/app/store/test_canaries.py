@@ -4,7 +4,7 @@ import pytest
 
 from app.store import accounting, canaries, exchanges, keys
 from app.store.accept import store
-from app.store.models import Kind
+from app.store.models import CANARY_PROJECT, Kind
 from tests.helpers import accept, item, sql, work
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("store")]
@@ -50,7 +50,7 @@ def test_it_is_in_no_list_and_no_count() -> None:
     project = keys.default_project()
     assert accounting.of_project(project).accepted == 1
     assert [row.kind for row in exchanges.page(project).rows] == [Kind.LIVE]
-    canary_project = sql("SELECT id FROM project WHERE name = ?", canaries.PROJECT)[0][0]
+    canary_project = sql("SELECT id FROM project WHERE name = ?", CANARY_PROJECT)[0][0]
     assert exchanges.page(canary_project).rows == []
 
 
@@ -63,5 +63,5 @@ def test_old_ones_are_removed_with_all_they_had() -> None:
     assert canaries.prune() == 1
 
     assert [sql(f"SELECT count(*) FROM {t}")[0][0] for t in ("exchange", "payload", "log", "finished")] == [1] * 4
-    canary_project = sql("SELECT id FROM project WHERE name = ?", canaries.PROJECT)[0][0]
+    canary_project = sql("SELECT id FROM project WHERE name = ?", CANARY_PROJECT)[0][0]
     assert accounting.of_project(canary_project).drift == 0
