@@ -275,7 +275,9 @@ def test_more_than_memory_holds_is_refused_until_the_database_answers(
     writer: Writer, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accept, "MAX_WAITING_BYTES", 500)
-    waiting = [writer.submit(submission(item(request_id=f"taken-{n}"))) for n in range(2)]
+    waiting = [writer.submit(submission(item(request_id="taken-0")))]
+    # The writer has taken it and is held, so that what comes next waits.
+    wait_until(lambda: writer._waiting_bytes == 0)
     while writer._waiting_bytes <= 500:
         waiting.append(writer.submit(submission(item(request_id=f"taken-{len(waiting)}"))))
 
