@@ -10,6 +10,7 @@ IngateError
  ├─ Forbidden           the key's role does not reach
  ├─ NotFound            no such thing in this project
  ├─ RateLimited         too often: trying again later helps
+ ├─ Unreadable          what is stored cannot be read back
  ├─ StoreUnavailable    the database cannot be reached or written: trying again can help
  ├─ NoAnswer            a request of ours got no answer that can be used
  │   ├─ Blocked         it was not sent: the destination, the URL or a header is not one Ingate makes requests with
@@ -97,6 +98,12 @@ class RateLimited(IngateError):
         super().__init__(detail)
         self.retry_after_s = retry_after_s
         self.limit = limit
+
+
+class Unreadable(IngateError):
+    """What is stored cannot be read back: it is damaged, or of a newer version than this code."""
+
+    error_code = "unreadable"
 
 
 class StoreUnavailable(IngateError):

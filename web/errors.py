@@ -29,6 +29,7 @@ STATUS: dict[type[IngateError], int] = {
     errors.Unsupported: 415,
     errors.InvalidItem: 422,
     errors.RateLimited: 429,
+    errors.Unreadable: 500,
     errors.StoreUnavailable: 503,
 }
 #: Paths that programs call; all others are people's.

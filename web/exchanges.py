@@ -7,7 +7,7 @@ import msgspec
 from quart import Blueprint, Response, request
 
 from app import extraction
-from app.errors import InvalidItem
+from app.errors import InvalidItem, Unreadable
 from app.exchange import present
 from app.extraction import Extraction
 from app.shapes import Buckets, buckets
@@ -231,6 +231,14 @@ async def discard_log(identity: Identity, request_id: str) -> Response:
     return json_answer(RetryAnswer(request_id=request_id, status=state))  # type: ignore[arg-type]  # the store's states are these
 
 
+def stored_item(exchange_id: int) -> tuple[bytes, str | None]:
+    """Return an item as it is stored; nothing, and why, when it cannot be read: all else is shown nevertheless."""
+    try:
+        return payloads.read(exchange_id), None
+    except Unreadable as error:
+        return b"", error.detail
+
+
 def masked_header(row: ExchangeRow) -> dict[str, str]:
     """The header that says that an item was masked before it was stored."""
     return {"X-Ingate-Masked": "true"} if row.masking else {}
@@ -277,7 +285,7 @@ def _detail(project_id: int, request_id: str, bodies: bool) -> LogDetail:
     progress = exchanges.progress(exchanges.get(project_id, request_id).id)
     # Read after the steps, so that the status is never behind them.
     row = exchanges.get(project_id, request_id)
-    raw = payloads.read(row.id)
+    raw, unreadable = stored_item(row.id)
     found = extraction.extract(raw)
     fields = _row_fields(row) | {
         "steps": steps_answer(progress),
@@ -286,6 +294,8 @@ def _detail(project_id: int, request_id: str, bodies: bool) -> LogDetail:
         **_texts(found, raw),
         **_cost(row),
     }
+    if unreadable is not None:
+        fields["reason"] = unreadable
     if bodies and found.item is not None:
         fields |= {
             "request_body": _body(found.item.request_body),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import zstandard
 
+from app.errors import Unreadable
 from app.store import database
 
 #: Codec of payload.data: zstd without a dictionary.
@@ -31,8 +32,11 @@ def unpack(codec: int, data: bytes) -> bytes:
 
 
 def read(exchange_id: int) -> bytes:
-    """Return one exchange's item as received."""
-    return unpack(*packed([exchange_id])[exchange_id])
+    """Return one exchange's item as it was stored. Raises Unreadable."""
+    try:
+        return unpack(*packed([exchange_id])[exchange_id])
+    except (KeyError, ValueError, zstandard.ZstdError) as error:
+        raise Unreadable(f"the stored item cannot be read: {error!r}") from error
 
 
 def packed(ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:

@@ -104,13 +104,14 @@ def test_what_failed_for_one_cause_is_retried_with_one_click(page: Page, ingate:
 
 def test_a_failed_exchange_is_discarded_and_brought_back(page: Page, ingate: Ingate) -> None:
     broken(ingate, "given-up")
-    ingate.mend_payload("given-up")
 
     page.goto("/exchanges/given-up")
+    expect(page.get_by_text("the stored item cannot be read")).to_be_visible()
     page.get_by_role("button", name="Discard").click()
     expect(page.get_by_text("this exchange was discarded")).to_be_visible()
     page.goto("/failures")
     expect(page.get_by_text("Nothing has failed")).to_be_visible()
+    ingate.mend_payload("given-up")
     page.goto("/exchanges/given-up")
     page.get_by_role("button", name="Retry").click()
 

@@ -160,3 +160,17 @@ async def test_only_a_failed_exchange_can_be_retried(api: Api) -> None:
     answer = await api.post("/api/v1/logs/a/retries")
 
     assert (answer.status_code, (await answer.get_json(force=True))["error_code"]) == (409, "not_failed")
+
+
+async def test_an_item_that_cannot_be_read_back_hides_nothing_else(api: Api) -> None:
+    await api.post("/api/v1/ingest", json=item(request_id="a"))
+    work()
+    sql("UPDATE payload SET codec = 91")
+
+    detail = await api.get("/api/v1/logs/a")
+    raw = await api.get("/api/v1/logs/a/raw")
+
+    told = await detail.get_json()
+    assert (detail.status_code, told["status"], told["prompt_preview"]) == (200, "evaluated", "Hello")
+    assert "unknown payload codec 91" in told["reason"]
+    assert (raw.status_code, (await raw.get_json(force=True))["error_code"]) == (500, "unreadable")

@@ -13,7 +13,7 @@ from app.store import exchanges, logs, payloads, scores
 from app.store.exchanges import ExchangeRow, Page, Progress, StepState
 from app.store.logs import Known
 from app.store.scores import ScoreView
-from web.exchanges import masked_header
+from web.exchanges import masked_header, stored_item
 from web.pages.bodies import Body, body_of
 from web.pages.conversation import Conversation, conversation_of
 from web.pages.curl import curl_of, first_curl
@@ -37,6 +37,8 @@ class Opened(NamedTuple):
     row: ExchangeRow
     progress: Progress
     found: Extraction
+    #: Why the item cannot be read, when it cannot.
+    unreadable: str | None
     scores: list[ScoreView]
     raw_bytes: int
     #: Whether something is masked on the page that the stored item holds.
@@ -120,7 +122,7 @@ def _opened(project_id: int, request_id: str, tab: str, all_messages: bool) -> O
     progress = exchanges.progress(exchanges.get(project_id, request_id).id)
     # Read after the steps, so that the status is never behind them.
     row = exchanges.get(project_id, request_id)
-    stored = payloads.read(row.id)
+    stored, unreadable = stored_item(row.id)
     # Here all texts of an item enter its page.
     raw = mask_item(stored, Mask.SECRETS)
     found = extraction.extract(raw)
@@ -129,6 +131,7 @@ def _opened(project_id: int, request_id: str, tab: str, all_messages: bool) -> O
         row=row,
         progress=progress,
         found=found,
+        unreadable=unreadable,
         scores=scores.of_exchange(row.id),
         raw_bytes=len(stored),
         hidden=raw is not stored,
