@@ -24,7 +24,7 @@ def test_a_change_is_kept_noted_and_travels_with_the_identity() -> None:
     for known in (keys.verify(token), sessions.find(browser)):
         assert known is not None
         assert known.masking == Mask.SECRETS | Mask.EMAILS
-    assert sql("SELECT actor, action, subject FROM audit_entry WHERE action LIKE 'project.%' ORDER BY id") == [
+    assert sql("SELECT actor, action, subject FROM audit_entry WHERE action LIKE ? ORDER BY id", "project.%") == [
         (f"key:{key.id}", "project.renamed", f"project:{row.id}"),
         (f"key:{key.id}", "project.masking_changed", f"project:{row.id} masks secrets,emails"),
     ]
