@@ -1,7 +1,11 @@
 """Two web processes on one database: what one decides holds in the other."""
 
+import contextlib
 import re
+import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -97,3 +101,54 @@ def test_no_key_is_ever_logged(two: list[Web]) -> None:
 
     for web in two:
         assert [name for name, secret in {**secrets, "own": key}.items() if secret in web.output()] == []
+
+
+#: A web process is gone this long after it was asked to stop.
+STOP_S = 10.0
+
+
+def test_a_rolling_restart_breaks_off_no_connection_and_loses_nothing(two: list[Web]) -> None:
+    over, acked, broken = threading.Event(), Counter[str](), []
+
+    def client(number: int) -> None:
+        sent = 0
+        while not over.is_set():
+            request_id, sent = f"rolling-{number}-{sent}", sent + 1
+            try:
+                acked[request_id] = send_to_who_listens(two, number + sent, request_id)
+            except httpx.TransportError as error:
+                broken.append(repr(error))
+
+    with ThreadPoolExecutor(6) as pool:
+        clients = [pool.submit(client, number) for number in range(6)]
+        for _ in range(2):
+            for web in two:
+                began = time.monotonic()
+                web.process.send_signal(signal.SIGTERM)
+                web.process.wait(30)
+                assert time.monotonic() - began < STOP_S
+                web.start()
+        over.set()
+    for one in clients:
+        one.result()
+
+    assert broken == []
+    assert set(acked.values()) == {202}
+    stored = {request_id for request_id in acked if is_stored(two[0], request_id)}
+    assert stored == set(acked)
+
+
+def send_to_who_listens(two: list[Web], first: int, request_id: str) -> int:
+    """Send as a balancer does: to the next process when one does not listen; return the status."""
+    for attempt in range(200):
+        web = two[(first + attempt) % 2]
+        with contextlib.suppress(httpx.ConnectError):
+            headers = {"X-Ingate-Key": web.key}
+            return httpx.post(f"{web.url}/api/v1/ingest", json=item(request_id=request_id), headers=headers).status_code
+        time.sleep(0.02)
+    return 0
+
+
+def is_stored(web: Web, request_id: str) -> bool:
+    """Whether an exchange was accepted."""
+    return web.http.get(f"/api/v1/ingest/{request_id}").status_code == 200
