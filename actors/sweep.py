@@ -32,7 +32,7 @@ INTERVAL_S = 1.0
 #: Exchanges taken at a time.
 LIMIT = 2_000
 #: Messages that may wait: with more, the workers have enough to do, and re-sending would only grow the queue. As many
-#: full ones take less than a lease, so that what is in the queue is not due again.
+#: full ones take about a lease, so that little of what is in the queue is due again.
 WINDOW = 150
 
 #: The actor of each step.
