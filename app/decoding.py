@@ -102,11 +102,14 @@ def column_text(text: str) -> str:
     return text.replace("\x00", "\ufffd") if "\x00" in text else text
 
 
-def check_depth(raw: bytes) -> None:
-    """Raise TooDeep when the document is nested deeper than MAX_DEPTH; costs two counts for the usual one."""
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+def check_depth(raw: bytes, outer: int = 0) -> None:
+    """Raise TooDeep when the document is nested deeper than MAX_DEPTH; costs two counts for the usual one.
+
+    outer: levels that it is nested in already.
+    """
+    if raw.count(b"[") + raw.count(b"{") + outer <= MAX_DEPTH:
         return
-    depth = 0
+    depth = outer
     for bracket in _STRINGS.sub(b"", raw).translate(None, _NOT_BRACKETS):
         depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:

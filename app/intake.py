@@ -22,6 +22,8 @@ from app.masking import Mask, mask_text
 BOM = b"\xef\xbb\xbf"
 MAX_TAG_CHARS = 256
 NO_MASKING = Mask(0)
+#: An item of a batch is in an object and a list.
+_ITEM_DEPTH = 2
 #: Namespace of the request ids that an Idempotency-Key makes (any fixed UUID will do).
 _IDEMPOTENCY = uuid.UUID("5e0c1b7a-6a53-4f0e-9f3e-0d8f2f6a7b11")
 
@@ -83,6 +85,7 @@ def read_single(body: bytes, limits: Limits, defaults: Defaults, masking: Mask =
     Raises InvalidRequest when it is not JSON, InvalidItem or TooLarge when it is not an exchange.
     """
     body = _checked(body)
+    _check_depth(body)
     _refuse_malformed(body)
     return _accept(0, body, limits, defaults, masking)
 
@@ -96,6 +99,8 @@ def read_batch(body: bytes, limits: Limits, defaults: Defaults, masking: Mask = 
     many items.
     """
     items = _split(_checked(body))
+    for raw in items:
+        _check_depth(raw, outer=_ITEM_DEPTH)
     if not items:
         raise InvalidItem("exchanges is empty: nothing to accept", error_code="empty_batch", pointer="/exchanges")
     if len(items) > limits.batch_items:
@@ -177,7 +182,7 @@ def _milliseconds(moment: dt.datetime) -> int:
 
 
 def _checked(body: bytes) -> bytes:
-    """Return the body without BOM and outer white space, once it is known to be UTF-8 and not too deep."""
+    """Return the body without BOM and outer white space, once it is known to be UTF-8."""
     body = body.removeprefix(BOM).strip(b" \t\r\n")
     if not body:
         raise InvalidRequest("the request has no body", error_code="empty_body")
@@ -186,11 +191,15 @@ def _checked(body: bytes) -> bytes:
             body.decode("utf-8")
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"not UTF-8 at byte {error.start}", error_code="invalid_utf8") from None
+    return body
+
+
+def _check_depth(document: bytes, outer: int = 0) -> None:
+    """Refuse the request for it. Items are looked at one by one: a whole batch has too many brackets to count quickly."""
     try:
-        decoding.check_depth(body)
+        decoding.check_depth(document, outer)
     except decoding.TooDeep as error:
         raise _too_deep(error) from None
-    return body
 
 
 def _refuse_malformed(body: bytes) -> None:
@@ -206,6 +215,7 @@ def _split(body: bytes) -> list[bytes]:
     try:
         return [bytes(raw) for raw in _BATCH.decode(body).exchanges]
     except msgspec.ValidationError:
+        _check_depth(body)
         _refuse_malformed(body)
         raise _wrong_shape() from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
