@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import dramatiq
 
-from actors import memo, stage
+from actors import reading, stage
 from actors.broker import broker
 from actors.evaluate import evaluate
 from actors.queues import LOG
+from actors.reading import Read
 from app import pricing
-from app.store import logs, prices
+from app.store import database, logs, pending, prices
 from app.store.logs import Entry
 from app.store.models import Step
 
@@ -20,12 +21,12 @@ def log(exchange_ids: list[int]) -> None:
     stage.run(_STAGE, exchange_ids)
 
 
-def entries(reads: dict[int, memo.Read]) -> tuple[dict[int, Entry], dict[int, Exception]]:
+def entries(reads: dict[int, Read]) -> tuple[dict[int, Entry], dict[int, Exception]]:
     """Price what was read, by the own prices of its project as they are now; return also what went wrong."""
     own = prices.of([one.subject.project_id for one in reads.values()])
 
     def work(exchange_id: int) -> Entry:
-        subject, found, _ = reads[exchange_id]
+        subject, found = reads[exchange_id]
         cost = pricing.cost(
             found,
             status_code=subject.status_code,
@@ -38,13 +39,17 @@ def entries(reads: dict[int, memo.Read]) -> tuple[dict[int, Entry], dict[int, Ex
 
 
 def _work(ids: Sequence[int]) -> stage.Outcome:
-    reads, broken = memo.read(ids)
+    reads, broken = reading.read(ids)
     ready, unpriceable = entries(reads)
+    rows = logs.prepared(ready.values())
 
     def keep(kept: Sequence[int]) -> list[int]:
-        return logs.keep([ready[i] for i in kept])
+        with database.transaction():
+            moved = pending.advance(kept, Step.LOG)
+            logs.insert([rows[i] for i in moved])
+        return moved
 
-    return stage.Outcome(list(ready), keep, broken | unpriceable)
+    return stage.Outcome(list(rows), keep, broken | unpriceable)
 
 
 _STAGE = stage.Stage(Step.LOG, _work, evaluate.send)

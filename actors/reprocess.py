@@ -2,7 +2,7 @@
 
 import dramatiq
 
-from actors import history, memo, stage
+from actors import history, reading, stage
 from actors.broker import broker
 from actors.log import entries
 from actors.queues import RUNS
@@ -32,8 +32,7 @@ def _rewrite(run_id: int) -> None:
         below=current.cursor,
         limit=CHUNK,
     )
-    reads, broken = memo.read(ids)
-    memo.forget(ids)
+    reads, broken = reading.read(ids)
     ready, unpriceable = entries(reads)
     last = len(ids) < CHUNK
     failed = len(broken) + len(unpriceable)

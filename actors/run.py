@@ -2,7 +2,7 @@
 
 import dramatiq
 
-from actors import history, memo, stage
+from actors import history, reading, stage
 from actors.broker import broker
 from actors.evaluate import scored
 from actors.queues import RUNS
@@ -38,10 +38,9 @@ def _score(run_id: int) -> None:
         below=current.cursor,
         limit=CHUNK,
     )
-    reads, broken = memo.read(ids)
-    memo.forget(ids)
+    reads, broken = reading.read(ids)
     whole = evaluator._replace(definition=evaluator.definition._replace(filter="", sample_rate=1.0))
-    rows = [row for found in scored(reads, {current.project_id: [whole]}).values() for row in found]
+    rows = [row for found in scored(reads, [whole]).values() for row in found]
     rows += [ScoreRow.unscored(i, evaluator.id, evaluator.version, repr(error)) for i, error in broken.items()]
     last = len(ids) < CHUNK
     if runs.advance(current, rows, cursor=None if last else ids[-1]) and not last:

@@ -1,5 +1,8 @@
 """What the three steps have in common: claim, work, keep, pass on; and what happens to an exchange that breaks.
 
+What comes for the first time goes through all steps in one pass, where a stage has one: claimed, read, decoded and
+written once. Whatever goes wrong there, the next try takes the steps one by one, each with its own attempts.
+
 The exception of one exchange never reaches its neighbours: it is tried again later, and after MAX_ATTEMPTS it is
 failed, with its reason and traceback, until a person retries it.
 """
@@ -36,6 +39,8 @@ class Stage(NamedTuple):
     work: "Callable[[Sequence[int]], Outcome]"
     #: Sends the exchanges that moved to the next step; None after the last.
     pass_on: Callable[[list[int]], object] | None
+    #: Does the work of this step and of all that follow, for what was never tried; `keep` then ends the last one.
+    whole: "Callable[[Sequence[int]], Outcome] | None" = None
 
 
 class Outcome(NamedTuple):
@@ -53,12 +58,14 @@ def run(stage: Stage, exchange_ids: Sequence[int]) -> None:
         if not claimed:
             continue
         attempts = dict(claimed)
-        outcome = _work(stage, list(attempts))
+        is_new = all(tries == 1 for tries in attempts.values())
+        work, pass_on = (stage.whole, None) if is_new and stage.whole else (stage.work, stage.pass_on)
+        outcome = _work(work, list(attempts))
         moved, broken = _keep(outcome)
         for exchange_id, error in {**outcome.broken, **broken}.items():
             _put_off(stage.step, Claimed(exchange_id, attempts[exchange_id]), error)
-        if moved and stage.pass_on is not None:
-            send(stage.pass_on, moved)
+        if moved and pass_on is not None:
+            send(pass_on, moved)
 
 
 def each(ids: Sequence[int], work: Callable[[int], T]) -> tuple[dict[int, T], dict[int, Exception]]:
@@ -88,17 +95,17 @@ def send(actor_send: Callable[[list[int]], object], ids: Sequence[int]) -> None:
         log.warning("message_not_sent", exchanges=len(ids), error=repr(error))
 
 
-def _work(stage: Stage, ids: Sequence[int]) -> Outcome:
+def _work(work: Callable[[Sequence[int]], Outcome], ids: Sequence[int]) -> Outcome:
     """Do the work of a chunk; when it breaks as a whole, do it one by one, so that only the culprit stays behind."""
     try:
-        return stage.work(ids)
+        return work(ids)
     except StoreUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - see `each`
         if len(ids) == 1:
             return Outcome([], lambda _: [], {ids[0]: error})
     # What `each` catches here is a database that went meanwhile: those stay claimed, and the sweep sends them.
-    outcomes, _ = each(ids, lambda exchange_id: _work(stage, [exchange_id]))
+    outcomes, _ = each(ids, lambda exchange_id: _work(work, [exchange_id]))
     done = {i: outcome for outcome in outcomes.values() for i in outcome.done}
     broken = {i: error for outcome in outcomes.values() for i, error in outcome.broken.items()}
     return Outcome(list(done), lambda kept: [moved for i in kept for moved in done[i].keep([i])], broken)

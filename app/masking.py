@@ -47,6 +47,14 @@ def finds(data: bytes, masks: Mask) -> bool:
     return quick is not None and quick.search(data) is not None
 
 
+def finds_in(texts: Iterable[str | None], masks: Mask = Mask.SECRETS) -> bool:
+    """Whether there may be something to mask in one of many texts: one quick look at all of them together.
+
+    Every pattern takes the line feed between two texts for the end of a text.
+    """
+    return finds("\n".join(filter(None, texts)).encode("utf-8", "surrogatepass"), masks)
+
+
 class Found(NamedTuple):
     """Something to mask: where it is, and what takes its place."""
 

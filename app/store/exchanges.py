@@ -181,10 +181,15 @@ def get(project_id: int, request_id: str) -> ExchangeRow:
 def progress(exchange_id: int) -> Progress:
     """Return where the steps of an exchange stand."""
     carried = "extracted_at, extract_attempts, logged_at, log_attempts"
+    # Steps that were done in one pass have no times of their own.
+    finished = ", ".join(
+        f"coalesce({name}, {'evaluated_at' if name.endswith('_at') else 'evaluate_attempts'})"
+        for name in carried.split(", ")
+    )
     # One statement, so that a row which moves from one table to the next is seen exactly once.
     sql = f"""SELECT 0, {carried}, step, attempts, NULL, last_error, NULL FROM pending WHERE exchange_id = ?
         UNION ALL SELECT 1, {carried}, step, attempts, failed_at, reason, traceback FROM failure WHERE exchange_id = ?
-        UNION ALL SELECT 0, {carried}, {len(Step)}, evaluate_attempts, evaluated_at, NULL, NULL
+        UNION ALL SELECT 0, {finished}, {len(Step)}, evaluate_attempts, evaluated_at, NULL, NULL
                     FROM finished WHERE exchange_id = ?"""
     with database.session():
         rows = execute(sql, [exchange_id] * 3)

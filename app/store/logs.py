@@ -1,21 +1,19 @@
 """Rows of the log: what extraction found, as lists and filters need it."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from app.exchange import TokenCount
 from app.extraction import VERSION, Extraction
-from app.masking import mask_text
+from app.masking import finds_in, mask_text
 from app.pricing import Cost, Line
 from app.search import words
 from app.shapes import buckets
-from app.store import bulk, database, pending, search
-from app.store.models import Flag, Log, Step
-
-T = TypeVar("T")
+from app.store import bulk, database, search
+from app.store.models import Flag, Log
 
 PREVIEW_CHARS = 160
 
@@ -37,6 +35,7 @@ _KEYS = 2
 _COST_USD, _WORDS_DIGEST = _COLUMNS.index("cost_usd"), _COLUMNS.index("words_digest")
 #: A row in which nothing else differs says the same as before.
 _VERSIONS = frozenset({"extractor_version", "price_version"})
+_NO_COUNT = TokenCount()
 _LINES = msgspec.json.Decoder(tuple[Line, ...])
 
 
@@ -47,6 +46,13 @@ class Entry(NamedTuple):
     project_id: int
     found: Extraction
     cost: Cost
+
+
+class LogRow(NamedTuple):
+    """What the log has of an exchange: its row, and its words for the search index."""
+
+    columns: bulk.Row
+    words: list[str]
 
 
 class Changes(NamedTuple):
@@ -68,14 +74,18 @@ class Priced(NamedTuple):
     extractor_version: int | None
 
 
-def keep(chunk: Sequence[Entry]) -> list[int]:
-    """Log exchanges and move them on, in one transaction; return the ids of those that moved."""
-    with database.transaction():
-        moved = set(pending.advance([entry.exchange_id for entry in chunk], Step.LOG))
-        rows = [_row(entry) for entry in chunk if entry.exchange_id in moved]
-        bulk.insert(Log, _COLUMNS, [row for row, _ in rows], ignore=True)
-        search.insert([(row[0], found) for row, found in rows])
-    return sorted(moved)
+def prepared(chunk: Iterable[Entry]) -> dict[int, LogRow]:
+    """Return what is to be written of exchanges, by id; no key or token is in it."""
+    entries = list(chunk)
+    # One look at all texts together: there is almost never anything to mask.
+    mask = _masked if finds_in(text for entry in entries for text in _texts(entry)) else _as_it_is
+    return {entry.exchange_id: _row(entry, mask) for entry in entries}
+
+
+def insert(chunk: Sequence[LogRow]) -> None:
+    """Log exchanges, inside the transaction that moves them on."""
+    bulk.insert(Log, _COLUMNS, [row.columns for row in chunk])
+    search.insert([(row.columns[0], row.words) for row in chunk])
 
 
 def rewrite(chunk: Sequence[Entry], *, dry_run: bool) -> Changes:
@@ -84,7 +94,7 @@ def rewrite(chunk: Sequence[Entry], *, dry_run: bool) -> Changes:
     dry_run: only say it.
     """
     before = _stored([entry.exchange_id for entry in chunk])
-    rows = [(before[entry.exchange_id], *_row(entry)) for entry in chunk if entry.exchange_id in before]
+    rows = [(before[i], *row) for i, row in prepared(chunk).items() if i in before]
     differing = [_differing(old, new) for old, new, _ in rows]
     fields = Counter(name for names in differing for name in names)
     if not dry_run:
@@ -181,26 +191,41 @@ def preview(text: str | None) -> str | None:
     return line if len(line) <= PREVIEW_CHARS and len(text) <= PREVIEW_CHARS * 4 else line[: PREVIEW_CHARS - 1] + "…"
 
 
-def _row(entry: Entry) -> tuple[bulk.Row, list[str]]:
-    """Return the row of an exchange, and its words for the search index; no key or token is in either."""
+def _row(entry: Entry, mask: Callable[[str | None], str | None]) -> LogRow:
     exchange_id, project_id, found, cost = entry
-    tokens, usage = found.token_count or TokenCount(), found.answered.usage
+    tokens, usage = found.token_count or _NO_COUNT, found.answered.usage
     # Whole texts are masked, before they are cut: half of a key is not told apart.
-    prompt, completion, system = _masked(found.prompt), _masked(found.completion), _masked(found.system)
+    prompt, completion, system, reason, provider, model, response_model, finish_reason, unpriced, matched_model = map(
+        mask, _texts(entry)
+    )
     indexed = words(prompt, completion, system)
-    row = (
-        exchange_id, project_id, found.shape, found.status, found.reason, found.provider, found.model,
-        found.response_model, found.answered.finish_reason, preview(prompt), preview(completion),
-        tokens.prompt, tokens.completion, tokens.total, _flags(found), usage.cached_tokens,
-        usage.cache_creation_tokens, usage.reasoning_tokens, cost.usd, cost.unpriced, cost.matched_model,
-        cost.price_source, cost.price_version, msgspec.json.encode(cost.lines).decode() if cost.lines else None,
-        search.digest(indexed), VERSION,
+    return LogRow(
+        (
+            exchange_id, project_id, found.shape, found.status, reason, provider, model, response_model, finish_reason,
+            preview(prompt), preview(completion), tokens.prompt, tokens.completion, tokens.total, _flags(found),
+            usage.cached_tokens, usage.cache_creation_tokens, usage.reasoning_tokens, cost.usd, unpriced, matched_model,
+            cost.price_source, cost.price_version, msgspec.json.encode(cost.lines).decode() if cost.lines else None,
+            search.digest(indexed), VERSION,
+        ),
+        indexed,
     )  # fmt: skip
-    return tuple(_masked(value) for value in row), indexed
 
 
-def _masked(value: T) -> T:
-    return mask_text(value) if isinstance(value, str) else value  # type: ignore[return-value]  # a str for a str
+def _texts(entry: Entry) -> tuple[str | None, ...]:
+    """All that clients and providers wrote."""
+    found, cost = entry.found, entry.cost
+    return (
+        found.prompt, found.completion, found.system, found.reason, found.provider, found.model, found.response_model,
+        found.answered.finish_reason, cost.unpriced, cost.matched_model,
+    )  # fmt: skip
+
+
+def _masked(text: str | None) -> str | None:
+    return text and mask_text(text)
+
+
+def _as_it_is(text: str | None) -> str | None:
+    return text
 
 
 def _differing(old: bulk.Row, new: bulk.Row) -> set[str]:

@@ -233,7 +233,7 @@ class Failure(Base):
 
 
 class Finished(Base):
-    """When each step of an evaluated exchange was done, and at which attempt."""
+    """When each step of an evaluated exchange was done, and at which attempt; null: in one pass with the last one."""
 
     exchange_id = pw.BigIntegerField(primary_key=True)
     extracted_at = pw.BigIntegerField(null=True)

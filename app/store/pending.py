@@ -75,16 +75,18 @@ def advance(ids: Sequence[int], step: Step) -> list[int]:
     return sorted(row[0] for row in rows)
 
 
-def finish(ids: Sequence[int]) -> list[int]:
-    """End the last step of claimed exchanges, inside the caller's transaction; return those that really ended."""
+def finish(ids: Sequence[int], step: Step) -> tuple[list[int], int]:
+    """End claimed exchanges, inside the caller's transaction; return those that really ended, and when.
+
+    step: the one that they are at. The ones after it have been done with it, at the same attempt.
+    """
     rows = execute(
         f"""DELETE FROM pending WHERE {in_list("exchange_id")} AND step = ?
-         RETURNING exchange_id, extracted_at, extract_attempts, logged_at, log_attempts, attempts""",
-        [id_list(ids), Step.EVALUATE],
+         RETURNING exchange_id, extracted_at, extract_attempts, logged_at, log_attempts, attempts, {_now()}""",
+        [id_list(ids), step],
     )
-    at = database.now()
-    bulk.insert_returning(Finished, _FINISHED, [(*row, at) for row in rows], ("exchange_id",))
-    return sorted(row[0] for row in rows)
+    bulk.insert(Finished, _FINISHED, rows)
+    return sorted(row[0] for row in rows), rows[0][-1] if rows else 0
 
 
 def try_later(exchange_id: int, step: Step, attempts: int, error: str) -> None:

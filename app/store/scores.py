@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.masking import mask_text
+from app.masking import finds_in, mask_text
 from app.store import bulk, database
 from app.store.database import execute
 from app.store.models import Score
@@ -59,9 +59,12 @@ _VIEW = """SELECT e.request_id, s.exchange_id, v.name, s.version, s.score, s.pas
              FROM score s JOIN evaluator v ON v.id = s.evaluator_id JOIN exchange e ON e.id = s.exchange_id"""
 
 
-def insert(rows: Sequence[ScoreRow], now: int) -> None:
-    """Insert scores inside the caller's transaction, without keys and tokens; one that is there stays as it is."""
-    bulk.insert(Score, (*ScoreRow._fields, "at"), [(*_masked(row), now) for row in rows], ignore=True)
+def insert(rows: Sequence[ScoreRow], now: int, *, new: bool = False) -> None:
+    """Insert scores inside the caller's transaction, without keys and tokens; one that is there stays as it is.
+
+    new: none can be there, because the exchanges have only now been logged.
+    """
+    bulk.insert(Score, (*ScoreRow._fields, "at"), [(*row, now) for row in _masked(rows)], ignore=not new)
 
 
 def of_exchange(exchange_id: int) -> list[ScoreView]:
@@ -101,10 +104,13 @@ def summaries(evaluator_ids: Sequence[int]) -> dict[int, Summary]:
     return {row[0]: Summary(*row[1:]) for row in rows}
 
 
-def _masked(row: ScoreRow) -> ScoreRow:
-    return row._replace(
-        explanation=row.explanation and mask_text(row.explanation), error=row.error and mask_text(row.error)
-    )
+def _masked(rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
+    if not finds_in(text for row in rows for text in (row.explanation, row.error)):
+        return rows
+    return [
+        row._replace(explanation=row.explanation and mask_text(row.explanation), error=row.error and mask_text(row.error))
+        for row in rows
+    ]
 
 
 def _view(row: tuple[object, ...]) -> ScoreView:
