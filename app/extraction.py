@@ -29,7 +29,7 @@ _NUL: Final = rb"\u0000"
 #: A NUL escape in JSON text has an odd number of backslashes before `u0000`.
 _NUL_ESCAPE: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 #: Where neither is in the item, no text holds NUL: it comes as an escape, or in the base64 of Bedrock's envelope.
-_NUL_HIDES: Final = (_NUL, b'"bytes"')
+_SEALED: Final = b'"bytes"'
 
 
 class Extraction(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ def extract(raw: bytes) -> Extraction:
         return Extraction(reason=column_text(f"the item cannot be read: {error}"))
     reading = shapes.read(item.path, item.status_code, item.request_body, item.response_body)
     asked, answered = reading.asked, reading.answered
-    if any(hidden in raw for hidden in _NUL_HIDES):
+    if _NUL in raw or _SEALED in raw:
         asked, answered = _without_nul(asked, Asked), _without_nul(answered, Answered)
     sources: dict[Field, Source] = {}
     model = _first(

@@ -35,6 +35,8 @@ def events(text: str) -> Iterator[Event]:
 
 
 def _fields(block: str) -> tuple[str | None, list[str]]:
+    if block.startswith("data: ") and "\n" not in block:  # most blocks of most streams
+        return None, [block[6:]]
     name, lines = None, []
     for line in block.split("\n"):
         field, _, value = line.partition(":")
