@@ -4,7 +4,7 @@ A process calls `connect` once; after that every function of the package works i
 `transaction()` (writes), on any thread. Driver errors that waiting can cure leave as StoreUnavailable.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,14 @@ def execute_many(sql: str, rows: Sequence[Sequence[Any]]) -> None:
     """Run one statement once per row of parameters; PostgreSQL gets them all before it answers."""
     with peewee.__exception_wrapper__:  # type: ignore[attr-defined]  # what Peewee's own execute_sql uses
         db.cursor().executemany(sql if is_sqlite() else sql.replace("?", "%s"), rows)
+
+
+def copy(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Insert rows into a table of PostgreSQL by COPY: a third of what INSERT costs."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    with peewee.__exception_wrapper__, db.cursor().copy(f'COPY "{table}" ({names}) FROM STDIN') as writer:  # type: ignore[attr-defined]  # what Peewee's own execute_sql uses
+        for row in rows:
+            writer.write_row(row)
 
 
 def migrate() -> list[str]:

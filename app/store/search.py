@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.search import wanted
-from app.store.database import execute, execute_many, id_list, in_list, is_sqlite
+from app.store.database import copy, execute, execute_many, id_list, in_list, is_sqlite
 
 #: On SQLite, rowid = exchange id + generation * _GENERATION.
 _GENERATION = 1 << 41
@@ -28,9 +28,8 @@ def insert(rows: Sequence[tuple[int, list[str]]]) -> None:
     if is_sqlite():
         execute_many("INSERT INTO search (rowid, words) VALUES (?, ?)", [(i, " ".join(words)) for i, words in rows])
     else:
-        execute_many(
-            "INSERT INTO search (exchange_id, words) VALUES (?, array_to_tsvector(?)) ON CONFLICT DO NOTHING", rows
-        )
+        # As text a tsvector is its words; they hold nothing that would have to be quoted.
+        copy("search", ("exchange_id", "words"), [(i, " ".join(words)) for i, words in rows])
 
 
 def replace(rows: Sequence[tuple[int, list[str]]]) -> None:
