@@ -289,8 +289,8 @@ class _StreamedTurn:
 
     def _update(self, members: dict[str, Any]) -> None:
         usage = object_of(members.get("usage"))
-        self._usage.update((key, value) for key, value in usage.items() if value is not None)
-        self.document.update((key, value) for key, value in members.items() if value is not None)
+        self._usage.update({key: value for key, value in usage.items() if value is not None})
+        self.document.update({key: value for key, value in members.items() if value is not None})
         self.document["usage"] = self._usage
 
 

@@ -243,7 +243,7 @@ def fold(chunks: Iterable[dict[str, Any]]) -> Folded:
     choices: dict[int, _StreamedChoice] = {}
     usage = None
     for chunk in chunks:
-        document.update((key, value) for key, value in chunk.items() if value)
+        document.update({key: value for key, value in chunk.items() if value})
         usage = chunk.get("usage") or object_of(chunk.get("x_groq")).get("usage") or usage
         for choice in objects_of(chunk.get("choices")):
             choices.setdefault(_index(choice) or 0, _StreamedChoice()).add(choice)

@@ -262,7 +262,7 @@ def fold(chunks: Iterable[dict[str, Any]]) -> Folded:
     for chunk in chunks:
         kind = text_of(chunk.get("type"))
         response = object_of(chunk.get("response"))
-        document.update((key, value) for key, value in response.items() if value is not None)
+        document.update({key: value for key, value in response.items() if value is not None})
         ended = ended or kind in _TERMINAL
         if not response:
             items.setdefault(_place(chunk), _StreamedItem()).add(kind, chunk)
