@@ -93,10 +93,18 @@ def page(project_id: int, *, limit: int = 50, cursor: int | None = None) -> tupl
 def enabled(project_ids: Sequence[int]) -> dict[int, list[EvaluatorRow]]:
     """Return the evaluators that score new exchanges of these projects."""
     with database.session():
-        query = _select().where(Evaluator.project_id.in_(set(project_ids)), Evaluator.enabled == True)  # noqa: E712 - SQL
-        found: dict[int, list[EvaluatorRow]] = {}
-        for row in query.order_by(Evaluator.id):
-            found.setdefault(row.project_id, []).append(_evaluator(row))
+        rows = execute(
+            f"""SELECT e.project_id, e.id, e.version, e.created_at, e.updated_at, e.name, v.type, v.config,
+                       e.sample_rate, e.filter_query, v.threshold
+                  FROM evaluator e JOIN evaluator_version v ON v.evaluator_id = e.id AND v.version = e.version
+                 WHERE {in_list("e.project_id")} AND e.deleted_at IS NULL AND e.enabled ORDER BY e.id""",
+            [id_list([*set(project_ids)])],
+        )
+    found: dict[int, list[EvaluatorRow]] = {}
+    for project_id, evaluator_id, version, created_at, updated_at, name, kind, config, rate, query, threshold in rows:
+        definition = Definition(name, kind, config, sample_rate=rate, filter=query, threshold=threshold)
+        row = EvaluatorRow(evaluator_id, project_id, version, created_at, updated_at, definition)
+        found.setdefault(project_id, []).append(row)
     return found
 
 
