@@ -1,6 +1,7 @@
 """What tests of several folders need: an item to send, and the pipeline run in this process without a worker."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 CHAT: dict[str, Any] = {
@@ -38,6 +39,13 @@ def work() -> None:
         with database.session():
             ids = [row[0] for row in database.execute("SELECT exchange_id FROM pending ORDER BY exchange_id")]
         actor.fn(ids)
+
+
+def step(actor: Any, exchange_ids: Sequence[int]) -> None:
+    """Take exchanges through one step only, as those that were tried before."""
+    from actors import stage
+
+    stage.run(actor.fn.__globals__["_STAGE"]._replace(whole=None), exchange_ids)
 
 
 def submission(*items: dict[str, Any] | bytes, batch: bool = False, project_id: int | None = None) -> Any:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from actors import memo
 from actors.reprocess import reprocess
 from app import filters
 from app.pricing import OwnRates
@@ -24,8 +23,7 @@ STALE = """UPDATE log SET model = 'wrong', prompt_preview = 'wrong', total_token
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    memo.forget(list(memo._reads))
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reprocess.fn.__globals__, "CHUNK", 3)
 
 
@@ -112,7 +110,6 @@ def test_an_interrupted_run_goes_on_where_it_was() -> None:
         sql(STALE, exchange_id)
     run = start()
     reprocess.fn(run.id)
-    memo.forget(ids)
     half = runs.get(run.project_id, run.id)
     assert (half.state, half.processed, half.cursor) == ("running", 3, ids[4])
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from actors import memo, stage
+from actors import reading, stage
 from actors.evaluate import evaluate
 from actors.extract import extract
 from actors.log import log
 from app import extraction
 from app.errors import StoreUnavailable
-from app.store import bulk, evaluators, exchanges, failures, pending, scores
+from app.store import bulk, database, evaluators, exchanges, failures, pending, scores
 from app.store.evaluators import Definition
 from app.store.models import Log, Step
 from app.store.pending import MAX_ATTEMPTS
-from tests.helpers import accept, item, let_leases_end, sql, work
+from tests.helpers import accept, item, let_leases_end, sql, step, work
 from tests.secrets import planted
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("store")]
@@ -41,7 +41,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
         return real(raw)
 
     poisoned = [True]
-    monkeypatch.setattr(memo, "extract", extract_or_break)
+    monkeypatch.setattr(reading, "extract", extract_or_break)
 
     def switch(on: bool) -> None:
         poisoned[:] = [True] if on else []
@@ -49,8 +49,21 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     return switch
 
 
-def test_an_exchange_goes_through_all_steps() -> None:
+def test_a_new_exchange_goes_through_all_steps_in_one_pass() -> None:
     ids = accept(item())
+
+    extract.fn(ids)
+
+    assert states(ids) == ["evaluated"]
+    progress = exchanges.progress(ids[0])
+    assert progress.extract == progress.log == progress.eval
+    assert (progress.eval.state, progress.eval.attempts) == ("done", 1)
+
+
+def test_an_exchange_that_was_tried_before_takes_one_step_at_a_time() -> None:
+    ids = accept(item())
+    assert pending.claim(ids, Step.EXTRACT)  # and then the worker is gone
+    let_leases_end()
 
     extract.fn(ids)
     assert states(ids) == ["extracted"]
@@ -58,12 +71,34 @@ def test_an_exchange_goes_through_all_steps() -> None:
     assert states(ids) == ["logged"]
     evaluate.fn(ids)
     assert states(ids) == ["evaluated"]
+    assert sql("SELECT extract_attempts, log_attempts, evaluate_attempts FROM finished") == [(2, 1, 1)]
+
+
+def test_both_ways_write_the_same() -> None:
+    evaluators.create(1, Definition(name="e", type="contains", config='{"values":["hi"]}'))
+    evaluators.create(1, Definition(name="f", type="min_length", config='{"characters":3}', filter="model:gpt*"))
+    tables = ("log", "score", "search") if not database.is_sqlite() else ("log", "score")
+
+    def written(exchange_id: int) -> list[Any]:
+        columns = {"log": "*", "score": "*", "search": "exchange_id, words"}
+        rows = [sql(f"SELECT {columns[t]} FROM {t} WHERE exchange_id = ?", exchange_id) for t in tables]
+        return [[tuple(value for value in row[1:] if value not in times) for row in found] for found in rows]
+
+    (passed,) = accept(item(prompt="one"))
+    extract.fn([passed])
+    (stepped,) = accept(item(prompt="one"))
+    for actor in (extract, log, evaluate):
+        step(actor, [stepped])
+    times = {row[0] for row in sql("SELECT at FROM score")}
+
+    assert written(passed) == written(stepped)
+    assert len(written(passed)[1]) == 2
 
 
 def test_the_next_step_is_sent_what_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = accept(item(), item())
     sent: list[list[int]] = []
-    step = extract.fn.__globals__["_STAGE"]._replace(pass_on=sent.append)
+    step = extract.fn.__globals__["_STAGE"]._replace(pass_on=sent.append, whole=None)
 
     stage.run(step, [*ids, 10**9])
     stage.run(step, ids)
@@ -121,7 +156,7 @@ def test_an_exchange_whose_worker_died_five_times_is_failed_and_not_tried_again(
     for exchange_id in ids:
         extract.fn([exchange_id])
 
-    assert states(ids) == ["failed", "extracted"]
+    assert states(ids) == ["failed", "evaluated"]
     progress = exchanges.progress(ids[0])
     assert progress.extract.error == (
         "this step was begun 5 times and never ended: its worker was killed or could not write"
@@ -131,7 +166,6 @@ def test_an_exchange_whose_worker_died_five_times_is_failed_and_not_tried_again(
 
 def test_a_row_that_the_database_refuses_stays_behind_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = accept(*[item(request_id=f"r{n}") for n in range(5)])
-    extract.fn(ids)
     real = bulk.insert
 
     def insert(model: Any, columns: Any, rows: Any, **options: Any) -> None:
@@ -140,9 +174,9 @@ def test_a_row_that_the_database_refuses_stays_behind_alone(monkeypatch: pytest.
 
     monkeypatch.setattr(bulk, "insert", insert)
 
-    log.fn(ids)
+    extract.fn(ids)
 
-    assert states(ids) == ["logged", "logged", "logged", "extracted", "logged"]
+    assert states(ids) == ["evaluated", "evaluated", "evaluated", "accepted", "evaluated"]
     assert sql("SELECT count(*) FROM log") == [(4,)]
     assert sql("SELECT attempts FROM pending WHERE exchange_id = ?", ids[3]) == [(1,)]
 
@@ -150,7 +184,7 @@ def test_a_row_that_the_database_refuses_stays_behind_alone(monkeypatch: pytest.
 def test_work_that_breaks_as_a_whole_is_done_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = accept(*[item(request_id=f"r{n}") for n in range(4)])
     for actor in (extract, log):
-        actor.fn(ids)
+        step(actor, ids)
     module = evaluate.fn.__globals__
     real = module["scored"]
 
@@ -199,7 +233,7 @@ def test_messages_that_come_three_times_and_out_of_order_do_nothing_more() -> No
     assert set(states(ids)) == {"evaluated"}
     assert sql("SELECT count(*) FROM log") == [(60,)]
     assert sql("SELECT count(*), min(version) FROM score") == [(60, evaluator.version)]
-    assert sql("SELECT DISTINCT extract_attempts, log_attempts, evaluate_attempts FROM finished") == [(1, 1, 1)]
+    assert sql("SELECT DISTINCT evaluate_attempts FROM finished") == [(1,)]
 
 
 def test_a_duplicate_in_one_message_is_one_exchange() -> None:
@@ -207,7 +241,7 @@ def test_a_duplicate_in_one_message_is_one_exchange() -> None:
 
     extract.fn(ids * 3)
 
-    assert sql("SELECT step, extract_attempts FROM pending") == [(Step.LOG, 1)]
+    assert sql("SELECT evaluate_attempts FROM finished") == [(1,)]
 
 
 def test_every_enabled_evaluator_of_the_project_scores_once() -> None:
@@ -234,9 +268,9 @@ def test_large_messages_are_worked_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
 
     def counted(chunk: Sequence[int]) -> stage.Outcome:
         seen.append(len(chunk))
-        return real.work(chunk)  # type: ignore[no-any-return]
+        return real.whole(chunk)  # type: ignore[no-any-return]
 
-    monkeypatch.setitem(module, "_STAGE", real._replace(work=counted, pass_on=None))
+    monkeypatch.setitem(module, "_STAGE", real._replace(whole=counted))
 
     extract.fn(ids)
 
@@ -256,7 +290,7 @@ def test_no_key_is_in_why_an_exchange_failed(monkeypatch: pytest.MonkeyPatch) ->
         raise ValueError("x" * 980 + f" cannot use {key}")
 
     ids = accept(item())
-    monkeypatch.setattr(memo, "extract", break_with_key)
+    monkeypatch.setattr(reading, "extract", break_with_key)
     for _ in range(MAX_ATTEMPTS):
         extract.fn(ids)
         kept = sql("SELECT last_error FROM pending") + sql("SELECT reason FROM failure")

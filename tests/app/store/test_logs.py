@@ -38,14 +38,15 @@ def test_a_project_knows_its_models_and_providers() -> None:
     assert logs.known(project + 1) == ([], [])
 
 
-@pytest.mark.backend
-@pytest.mark.usefixtures("store")
-def test_an_exchange_that_moved_already_is_not_logged_again() -> None:
-    ids = accept(item())
-    work()
+def test_what_is_written_of_a_chunk_is_masked_for_the_one_that_needs_it() -> None:
+    key = planted()["groq_key"][0]
+    found = [Extraction(model="one", prompt="hello"), Extraction(model=key, prompt=f"my key is {key}", system=key)]
 
-    assert logs.keep([Entry(ids[0], 1, Extraction(model="other"), Cost())]) == []
-    assert sql("SELECT model FROM log") == [("gpt-4o-mini",)]
+    rows = logs.prepared(Entry(number, 1, one, Cost()) for number, one in enumerate(found))
+
+    assert rows[0].words == ["hello"]
+    assert rows[1].words == ["my", "key", "is", "masked", "groq"]
+    assert key not in repr(rows)
 
 
 @pytest.mark.backend

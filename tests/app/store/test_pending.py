@@ -18,9 +18,9 @@ def advance(ids: list[int], step: Step) -> list[int]:
         return pending.advance(ids, step)
 
 
-def finish(ids: list[int]) -> list[int]:
+def finish(ids: list[int], step: Step = Step.EVALUATE) -> list[int]:
     with database.transaction():
-        return pending.finish(ids)
+        return pending.finish(ids, step)[0]
 
 
 def at_the_same_time(work: Any, times: int = 4) -> list[Any]:
@@ -129,8 +129,11 @@ def test_finishing_happens_once_and_remembers_every_step() -> None:
     assert row == (1, 1, 1)
 
 
-def test_an_exchange_that_is_not_at_the_last_step_cannot_finish() -> None:
-    assert finish(accept(item())) == []
+def test_an_exchange_that_is_not_at_that_step_cannot_finish() -> None:
+    ids = accept(item())
+
+    assert finish(ids) == []
+    assert finish(ids, Step.EXTRACT) == ids
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 4, 5])
