@@ -195,7 +195,7 @@ def _checked(body: bytes) -> bytes:
 
 
 def _check_depth(document: bytes, outer: int = 0) -> None:
-    """Refuse the request for it. Items are looked at one by one: a whole batch has too many brackets to count quickly."""
+    """Refuse the request for it. Items are looked at one by one: counting ends there, as a batch has many brackets."""
     try:
         decoding.check_depth(document, outer)
     except decoding.TooDeep as error:

@@ -23,8 +23,12 @@ from app.store.payloads import LARGE_BYTES, LEVEL
 
 SIZE = 32 << 10
 #: Words of the language that most prompts are in; they stand for all prose.
-_PROSE = """the of and a to in is you that it for on are as with be this have from or an by not what all were when we
-there can your which their if will how use tool answer question please provide user information based context""".split()
+_PROSE = [
+    "the", "of", "and", "a", "to", "in", "is", "you", "that", "it", "for", "on", "are", "as", "with", "be", "this",
+    "have", "from", "or", "an", "by", "not", "what", "all", "were", "when", "we", "there", "can", "your", "which",
+    "their", "if", "will", "how", "use", "tool", "answer", "question", "please", "provide", "user", "information",
+    "based", "context",
+]  # fmt: skip
 _WORD = re.compile(r"^[a-z0-9_./-]{1,40}$")
 _ID = re.compile(r"^(?:chatcmpl|msg|resp|call|toolu|srvtoolu|rs|fc|req|gen|ctc|ws)[-_]")
 _NUMBER = re.compile(r"[0-9a-f-]{16,}")

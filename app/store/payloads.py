@@ -18,20 +18,18 @@ LEVEL, LARGE_LEVEL = 3, 1
 #: Made by benchmarks/dictionary.py, never changed: what was stored needs it.
 _DICTIONARY = Path(__file__).parent / "payload_1.zdict"
 
-_local = threading.local()
-
 
 def pack(raw: bytes) -> tuple[int, bytes]:
     """Compress an item; return the codec and the bytes."""
     codec = ZSTD if len(raw) > LARGE_BYTES else ZSTD_1
-    return codec, _mine("compressor", codec).compress(raw)
+    return codec, _compressor(codec).compress(raw)
 
 
 def unpack(codec: int, data: bytes) -> bytes:
     """Return the item's bytes as received."""
     if codec not in (ZSTD, ZSTD_1):
         raise ValueError(f"unknown payload codec {codec}")
-    return bytes(_mine("decompressor", codec).decompress(data))
+    return bytes(_decompressor(codec).decompress(data))
 
 
 def read(exchange_id: int) -> bytes:
@@ -52,25 +50,35 @@ def packed(ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def _mine(kind: str, codec: int) -> zstandard.ZstdCompressor | zstandard.ZstdDecompressor:
-    """The thread's own: they are not safe to share, and making one costs more than a small item."""
-    name = f"{kind}_{codec}"
-    found = getattr(_local, name, None)
-    if found is None:
-        found = _compressor(codec) if kind == "compressor" else _decompressor(codec)
-        setattr(_local, name, found)
-    return found
+class _Local(threading.local):
+    """A thread's own: they are not safe to share, and making one costs more than a small item."""
+
+    def __init__(self) -> None:
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.decompressors: dict[int, zstandard.ZstdDecompressor] = {}
+
+
+_local = _Local()
 
 
 def _compressor(codec: int) -> zstandard.ZstdCompressor:
-    if codec == ZSTD:
-        return zstandard.ZstdCompressor(level=LARGE_LEVEL)
-    # The codec says which dictionary it is.
-    return zstandard.ZstdCompressor(level=LEVEL, dict_data=_dictionary(), write_dict_id=False)
+    found = _local.compressors.get(codec)
+    if found is None:
+        if codec == ZSTD:
+            found = zstandard.ZstdCompressor(level=LARGE_LEVEL)
+        else:
+            # The codec says which dictionary it is.
+            found = zstandard.ZstdCompressor(level=LEVEL, dict_data=_dictionary(), write_dict_id=False)
+        _local.compressors[codec] = found
+    return found
 
 
 def _decompressor(codec: int) -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor(dict_data=_dictionary() if codec == ZSTD_1 else None)
+    found = _local.decompressors.get(codec)
+    if found is None:
+        found = zstandard.ZstdDecompressor(dict_data=_dictionary() if codec == ZSTD_1 else None)
+        _local.decompressors[codec] = found
+    return found
 
 
 @functools.cache

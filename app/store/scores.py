@@ -108,7 +108,9 @@ def _masked(rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
     if not finds_in(text for row in rows for text in (row.explanation, row.error)):
         return rows
     return [
-        row._replace(explanation=row.explanation and mask_text(row.explanation), error=row.error and mask_text(row.error))
+        row._replace(
+            explanation=row.explanation and mask_text(row.explanation), error=row.error and mask_text(row.error)
+        )
         for row in rows
     ]
 

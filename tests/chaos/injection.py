@@ -174,7 +174,7 @@ def _take_poison(folder: Path) -> None:
 
         return extract
 
-    patch("actors.memo.extract", wrap)
+    patch("actors.reading.extract", wrap)
 
 
 def _kill() -> None:

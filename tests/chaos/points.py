@@ -5,6 +5,8 @@ from typing import Literal, NamedTuple
 COMMIT = "peewee._transaction.commit"
 SEND = "dramatiq.brokers.redis.RedisBroker.enqueue"
 _ACCEPT = "app.store.accept.Writer._run"
+_PASS = "actors.extract._pass.<locals>.keep"
+_LOG = "actors.log._work.<locals>.keep"
 _EVALUATE = "actors.evaluate._work.<locals>.keep"
 
 
@@ -34,14 +36,20 @@ POINTS: dict[str, Point] = {
     "extract: received": Point("worker", "before", "app.store.pending.claim", "actors.extract.extract"),
     "extract: before commit of claim": Point("worker", "before", COMMIT, "app.store.pending.claim"),
     "extract: claimed": Point("worker", "after", "app.store.pending.claim", "actors.extract.extract"),
+    "pass: finished": Point("worker", "after", "app.store.pending.finish", _PASS),
+    "pass: log written": Point("worker", "after", "app.store.bulk.insert", _PASS, "Log"),
+    "pass: search written": Point("worker", "after", "app.store.search.insert", _PASS),
+    "pass: scores written": Point("worker", "after", "app.store.bulk.insert", _PASS, "Score"),
+    "pass: before commit": Point("worker", "before", COMMIT, _PASS),
+    "pass: committed": Point("worker", "after", COMMIT, _PASS),
     "extract: moved on": Point("worker", "after", "app.store.pending.advance", "actors.extract._keep"),
     "extract: committed": Point("worker", "after", COMMIT, "actors.extract._keep"),
     "extract: passed on": Point("worker", "after", SEND, "actors.extract.extract"),
     "log: claimed": Point("worker", "after", "app.store.pending.claim", "actors.log.log"),
-    "log: moved on": Point("worker", "after", "app.store.pending.advance", "app.store.logs.keep"),
-    "log: log written": Point("worker", "after", "app.store.bulk.insert", "app.store.logs.keep", "Log"),
-    "log: search written": Point("worker", "after", "app.store.search.insert", "app.store.logs.keep"),
-    "log: committed": Point("worker", "after", COMMIT, "app.store.logs.keep"),
+    "log: moved on": Point("worker", "after", "app.store.pending.advance", _LOG),
+    "log: log written": Point("worker", "after", "app.store.bulk.insert", _LOG, "Log"),
+    "log: search written": Point("worker", "after", "app.store.search.insert", _LOG),
+    "log: committed": Point("worker", "after", COMMIT, _LOG),
     "log: passed on": Point("worker", "after", SEND, "actors.log.log"),
     "evaluate: claimed": Point("worker", "after", "app.store.pending.claim", "actors.evaluate.evaluate"),
     "evaluate: finished": Point("worker", "after", "app.store.pending.finish", _EVALUATE),
