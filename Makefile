@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHAOS ?= campaign
 
-.PHONY: run test test-backends lint check bench chaos fuzz fuzz-api screenshots format requirements clean
+.PHONY: run test test-backends lint check bench bench-peers chaos fuzz fuzz-api screenshots format requirements clean
 
 run: .venv/runtime
 	@exec $(BIN)/ingate up
@@ -23,8 +23,15 @@ lint: .venv/development
 
 check: lint test
 
+# Figures of this machine, in some minutes; `make bench BENCH="--backend sqlite --load batch --repeat 3"` for a part of
+# them, BENCH=--help for all options. docs/benchmarks.md says what they mean.
+BENCH ?=
 bench: .venv/development
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
+
+# Others beside Ingate, which are installed below build/peers/ (some GB); never in CI.
+bench-peers: .venv/development
+	$(BIN)/python -m benchmarks.peers $(BENCH)
 
 # The long campaign of tests/chaos, an hour or so; `make chaos CHAOS="campaign --backend sqlite --seed 2"` for others.
 chaos: .venv/development

@@ -1,170 +1,62 @@
-"""`make bench`: accepted/s and evaluated/s, batch of 100 and single, on SQLite and, where DATABASE_URL and REDIS_URL
-are set, on those servers too (in a database of its own; Redis number 15 must be empty).
-
-Every exchange is unique; five static evaluators score each. `accepted/s` counts 202s, `evaluated/s` ends when the last
-accepted exchange is evaluated. The load runs on the same machine.
+"""`make bench`: how much this machine takes, case by case, on SQLite and the bundled queue server and, where
+DATABASE_URL and REDIS_URL are set, on those servers too, in a database of its own. docs/benchmarks.md explains.
 """
 
-import contextlib
-import json
+import argparse
 import os
-import platform
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psycopg
+from benchmarks import bodies, report
+from benchmarks.cases import CASES, LOADS
+from benchmarks.measure import Row, measure
+from benchmarks.running import Backend
 
-from benchmarks import bodies, load
-
-BATCHED, BATCH, BATCH_CONNECTIONS = 10_000, 100, 8
-SINGLES, SINGLE_CONNECTIONS = 3_000, 32
-LONE = 100
-EVALS = [
-    {"name": "polite", "type": "not_contains", "config": {"values": ["damn", "stupid"]}},
-    {"name": "books", "type": "contains", "config": {"values": ["book", "shelf"]}},
-    {"name": "short", "type": "max_length", "config": {"characters": 400}},
-    {"name": "fast", "type": "latency_max", "config": {"milliseconds": 3000}},
-    {"name": "ok", "type": "status_code", "config": {"expected": ["2xx"]}},
-]
 RESULTS = Path("benchmarks/results.json")
+SQLITE, POSTGRESQL = "SQLite + Valkey", "PostgreSQL + Redis"
 
 
 def main() -> None:
-    """Run everything and print the table."""
-    backends = [("SQLite + Valkey", "", "")]
-    if os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"):
-        backends.append(("PostgreSQL + Redis", os.environ["DATABASE_URL"], os.environ["REDIS_URL"]))
-    rows = []
-    for name, database_url, redis_url in backends:
-        with _ingate(database_url, redis_url) as (port, key):
-            for evaluator in EVALS:
-                _call(port, key, "/api/v1/evals", evaluator)
-            rows += [{"backend": name, **row} for row in (_batches(port, key), _singles(port, key), _lone(port, key))]
-    _show(rows)
-    RESULTS.write_text(json.dumps({"machine": _machine(), "rows": rows}, indent=1) + "\n")
+    """Run the chosen cases, print the table and write it as JSON."""
+    options = _options()
+    cases = [case for case in CASES if case.load in options.load and case.bodies in options.bodies]
+    if bodies.recordings() is None:
+        print("recordings: left out, there is no folder of them; INGATE_RECORDINGS names one")
+        cases = [case for case in cases if case.bodies != "recordings"]
+    rows: list[Row] = []
+    for backend in _backends(options):
+        for case in cases:
+            wanted = case._replace(exchanges=options.exchanges or case.exchanges)
+            print(f"… {backend.name}: {wanted.load} of {wanted.exchanges:,} {wanted.bodies}", flush=True)
+            rows.append(report.median([measure(wanted, backend) for _ in range(options.repeat)]))
+    report.show(rows)
+    report.write(options.output, rows)
 
 
-def _batches(port: int, key: str) -> dict[str, Any]:
-    run = uuid.uuid4().hex[:8]
-    requests = []
-    for start in range(0, BATCHED, BATCH):
-        items = b",".join(bodies.encoded(number, run) for number in range(start, start + BATCH))
-        requests.append(load.request("/api/v1/ingest/batch", key, b'{"exchanges":[' + items + b"]}"))
-    return _measured(f"batch of {BATCH}, c={BATCH_CONNECTIONS}", port, key, requests, BATCH, BATCH_CONNECTIONS)
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--backend", choices=("sqlite", "postgresql"), nargs="+", default=("sqlite", "postgresql"))
+    parser.add_argument("--load", choices=LOADS, nargs="+", default=tuple(LOADS))
+    parser.add_argument("--bodies", choices=bodies.KINDS, nargs="+", default=bodies.KINDS)
+    parser.add_argument("--exchanges", type=int, help="of each case; default: what the case says")
+    parser.add_argument("--repeat", type=int, default=1, help="run each case so often; the table has the medians")
+    parser.add_argument("--data", type=Path, help="run on this data folder too, whose SQLite has exchanges; adds to it")
+    parser.add_argument("--database-url", default="", help="the same for a PostgreSQL database that has exchanges")
+    parser.add_argument("--output", type=Path, default=RESULTS, help=f"JSON of the figures; default: {RESULTS}")
+    return parser.parse_args()
 
 
-def _singles(port: int, key: str) -> dict[str, Any]:
-    run = uuid.uuid4().hex[:8]
-    requests = [load.request("/api/v1/ingest", key, bodies.encoded(number, run)) for number in range(SINGLES)]
-    return _measured(f"single, c={SINGLE_CONNECTIONS}", port, key, requests, 1, SINGLE_CONNECTIONS)
-
-
-def _lone(port: int, key: str) -> dict[str, Any]:
-    """One exchange at a time, each from the request to its evaluated receipt."""
-    run = uuid.uuid4().hex[:8]
-    took = []
-    for number in range(LONE):
-        started = time.perf_counter()
-        _call(port, key, "/api/v1/ingest", bodies.item(number, run))
-        receipt = _call(port, key, f"/api/v1/ingest/{run}-{number}?wait=10")
-        assert receipt["status"] == "evaluated", receipt
-        took.append((time.perf_counter() - started) * 1000)
-    took.sort()
-    return {"load": "lone, sent to evaluated", "p50_ms": took[LONE // 2], "p99_ms": took[int(LONE * 0.99)]}
-
-
-def _measured(name: str, port: int, key: str, requests: list[bytes], items: int, connections: int) -> dict[str, Any]:
-    started = time.perf_counter()
-    result = load.run(port, requests, connections)
-    assert set(result.statuses) == {202}, result.statuses
-    while _call(port, key, "/api/v1/logs?q=is:pending&limit=1")["data"]:
-        time.sleep(0.02)
-    seconds = time.perf_counter() - started
-    sent = items * len(requests)
-    return {
-        "load": name,
-        "accepted_per_s": sent / result.seconds,
-        "evaluated_per_s": sent / seconds,
-        "p50_ms": result.percentile(0.5),
-        "p99_ms": result.percentile(0.99),
-    }
-
-
-@contextlib.contextmanager
-def _ingate(database_url: str, redis_url: str) -> Iterator[tuple[int, str]]:
-    key = f"sk-ingate-{uuid.uuid4().hex}"
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="ingate-bench-") as folder, _database(database_url) as own_url:
-        environ = {
-            **os.environ,
-            "INGATE_DATA": folder,
-            "PORT": str(port),
-            "INGATE_BOOTSTRAP_KEY": key,
-            "DATABASE_URL": own_url,
-            "REDIS_URL": f"{redis_url.rstrip('/').rsplit('/', 1)[0]}/15" if redis_url else "",
-            "INGATE_LOG_LEVEL": "error",
-        }
-        log = (Path(folder) / "up.log").open("wb")
-        with subprocess.Popen([sys.executable, "-m", "web", "up"], env=environ, stdout=log, stderr=log) as process:
-            try:
-                _wait(port)
-                yield port, key
-            finally:
-                process.send_signal(signal.SIGINT)
-
-
-@contextlib.contextmanager
-def _database(server_url: str) -> Iterator[str]:
-    if not server_url:
-        yield ""
-        return
-    name = f"ingate_bench_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(server_url, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield f"{server_url.partition('?')[0].rsplit('/', 1)[0]}/{name}"
-        finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def _wait(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
-            return
-        time.sleep(0.05)
-    raise TimeoutError("Ingate did not start")
-
-
-def _call(port: int, key: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"X-Ingate-Key": key, "Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return dict(json.loads(answer.read()))
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-
-
-def _show(rows: list[dict[str, Any]]) -> None:
-    print(f"{'backend':20} {'load':24} {'accepted/s':>11} {'evaluated/s':>12} {'p50 ms':>8} {'p99 ms':>8}")
-    for row in rows:
-        rates = [f"{row[name]:,.0f}" if name in row else "" for name in ("accepted_per_s", "evaluated_per_s")]
-        latencies = f"{row['p50_ms']:8.1f} {row['p99_ms']:8.1f}"
-        print(f"{row['backend']:20} {row['load']:24} {rates[0]:>11} {rates[1]:>12} {latencies}")
+def _backends(options: argparse.Namespace) -> list[Backend]:
+    found = []
+    server_url, redis_url = os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", "")
+    if "sqlite" in options.backend:
+        found.append(Backend(SQLITE))
+        if options.data:
+            found.append(Backend(SQLITE, seeded=True, data=options.data))
+    if "postgresql" in options.backend and server_url and redis_url:
+        found.append(Backend(POSTGRESQL, server_url, redis_url))
+        if options.database_url:
+            found.append(Backend(POSTGRESQL, options.database_url, redis_url, seeded=True))
+    return found
 
 
 if __name__ == "__main__":
