@@ -15,6 +15,7 @@ from web import (
     batches,
     canary,
     demo,
+    doors,
     errors,
     evals,
     exchanges,
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     app.config["SETTINGS"] = settings
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
-    app.asgi_app = strict(app.asgi_app)  # type: ignore[assignment,arg-type,method-assign]  # as Quart's documentation says
+    app.asgi_app = strict(doors.in_front(app))  # type: ignore[assignment,method-assign]  # as Quart's documentation says
     errors.register(app)
     routing.register(app)
     render.register(app)

@@ -2,12 +2,11 @@
 
 import time
 
-from quart import current_app, request
-
 from app.errors import Forbidden, InvalidRequest, Unauthenticated
 from app.store import keys
 from app.store.keys import Identity
 from web import limits
+from web.headers import Headers
 from web.threads import in_thread
 
 #: How long a valid key is believed without asking the database; a revoked key is dead everywhere after it.
@@ -18,20 +17,20 @@ _MAX_KEY_CHARS = 256
 _believed: dict[str, tuple[float, Identity]] = {}
 
 
-async def identify(role: str) -> Identity:
-    """Return who calls.
+async def identify(headers: Headers, role: str, per_minute: int) -> Identity:
+    """Return who calls; `per_minute` requests of a key are taken, any number when it is 0.
 
     Raises Unauthenticated without a valid key, RateLimited when the key calls too often, Forbidden when its role does
     not include `role`.
     """
-    token = _token()
+    token = _token(headers)
     identity = _remembered(token)
     if identity is None:
         identity = await in_thread(keys.verify, token)
         if identity is None:
             raise Unauthenticated("the API key is unknown, revoked or expired", error_code="invalid_key")
         _remember(token, identity)
-    limits.count_request(identity.key_id or 0, current_app.config["SETTINGS"].key_requests_per_minute)
+    limits.count_request(identity.key_id or 0, per_minute)
     if not identity.reaches(role):
         raise Forbidden(f"this needs the role {role}; the key has the role {identity.role}")
     return identity
@@ -42,13 +41,13 @@ def forget_all() -> None:
     _believed.clear()
 
 
-def _token() -> str:
-    own = request.headers.getlist("X-Ingate-Key")
+def _token(headers: Headers) -> str:
+    own = headers.all("X-Ingate-Key")
     if len(own) > 1:
         raise InvalidRequest("X-Ingate-Key is given twice", error_code="ambiguous_key")
     token = own[0].strip() if own else ""
     if not token:
-        scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, value = (headers.get("Authorization") or "").partition(" ")
         token = value.strip() if scheme.lower() == "bearer" else ""
     if not token:
         raise Unauthenticated("send an API key in the header X-Ingate-Key")

@@ -1,16 +1,22 @@
 """Reading a request body: media type, content encoding, and the size limit before and after decompression."""
 
+import asyncio
 import io
 import zlib
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
 import zstandard
 from quart import current_app, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.utils import get_content_length
 
 from app.errors import InvalidRequest, TooLarge, Unsupported
 from app.exchange import invalid_field
+from web.headers import Headers
+from web.strict import Receive
 from web.threads import in_thread
 
 T = TypeVar("T")
@@ -21,23 +27,27 @@ _MAX_ZSTD_WINDOW = 1 << 27
 _MAX_SMALL_BYTES = 1 << 20
 
 
-async def read_json_body(max_bytes: int) -> bytes:
-    """Return the decompressed body of a JSON request.
+class Disconnected(Exception):
+    """The client hung up, or what came is not framed as HTTP: there is nobody to answer."""
 
-    Raises Unsupported, TooLarge (naming the limit) or InvalidRequest.
+
+async def json_body(headers: Headers, read: Callable[[], Awaitable[bytes]], max_bytes: int) -> bytes:
+    """Return the decompressed body of a JSON request, of which `read` gives the bytes that come.
+
+    Raises Unsupported, TooLarge (naming the limit) or InvalidRequest, and what `read` raises.
     """
-    _check_media_type()
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    _check_media_type(headers.get("Content-Type") or "")
+    encoding = (headers.get("Content-Encoding") or "identity").strip().lower()
     if encoding not in (*_DECODERS, "identity", ""):
         raise Unsupported(
             f"Content-Encoding {encoding[:80]!r} is not taken; send gzip, zstd or none",
             error_code="unsupported_encoding",
         )
     try:
-        body = bytes(await request.get_data(cache=False, as_text=False))  # type: ignore[arg-type]  # as_text is False
+        body = await read()
     except RequestEntityTooLarge:
         raise _too_large(max_bytes) from None
-    declared = request.content_length
+    declared = _declared(headers)
     if declared is not None and len(body) < declared:
         raise InvalidRequest(f"the body ends after {len(body)} of {declared} bytes", error_code="truncated_body")
     # Decompression takes milliseconds from some size on: not on the event loop.
@@ -47,12 +57,38 @@ async def read_json_body(max_bytes: int) -> bytes:
     return decoded
 
 
+async def arriving(headers: Headers, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
+    """Return the bytes of a body as Quart does.
+
+    Raises RequestEntityTooLarge at its declared length, before it comes, or where it passes the limit, RequestTimeout
+    when it drips, and Disconnected.
+    """
+    if (_declared(headers) or 0) > max_bytes:
+        raise RequestEntityTooLarge
+    parts: list[bytes] = []
+    size, more = 0, True
+    try:
+        async with asyncio.timeout(timeout_s):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                parts.append(message.get("body", b""))
+                size, more = size + len(parts[-1]), message.get("more_body", False)
+                if size > max_bytes:
+                    raise RequestEntityTooLarge
+    except TimeoutError:
+        raise RequestTimeout from None
+    return b"".join(parts)
+
+
 async def read_json(kind: type[T]) -> T:
     """Return the small JSON body of a request that manages something, as the type it must have.
 
-    Raises InvalidItem with the pointer when a field is wrong, and what `read_json_body` raises.
+    Raises InvalidItem with the pointer when a field is wrong, and what `json_body` raises.
     """
-    raw = await read_json_body(min(_MAX_SMALL_BYTES, current_app.config["SETTINGS"].max_request_bytes))
+    max_bytes = min(_MAX_SMALL_BYTES, current_app.config["SETTINGS"].max_request_bytes)
+    raw = await json_body(Headers(request.scope["headers"]), _data, max_bytes)
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
@@ -61,11 +97,23 @@ async def read_json(kind: type[T]) -> T:
         raise InvalidRequest(f"not JSON: {error}", error_code="malformed_json") from None
 
 
-def _check_media_type() -> None:
-    mimetype = request.mimetype or ""
+async def _data() -> bytes:
+    return bytes(await request.get_data(cache=False, as_text=False))  # type: ignore[arg-type]  # as_text is False
+
+
+def _declared(headers: Headers) -> int | None:
+    """The length that the body should have; None for chunks, which end by themselves."""
+    return get_content_length(headers.get("Content-Length"), headers.get("Transfer-Encoding"))
+
+
+def _check_media_type(content_type: str) -> None:
+    if content_type == "application/json":
+        return
+    mimetype, parameters = parse_options_header(content_type)
+    mimetype = mimetype.lower()
     if mimetype != "application/json" and not (mimetype.startswith("application/") and mimetype.endswith("+json")):
         raise Unsupported(f"Content-Type {mimetype[:80]!r} is not taken; send application/json")
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    charset = parameters.get("charset", "utf-8").lower()
     if charset not in ("utf-8", "utf8", "us-ascii"):
         raise Unsupported(f"charset {charset[:40]!r} is not taken; JSON is UTF-8")
 

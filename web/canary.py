@@ -27,5 +27,5 @@ async def keep_sending(writer: Writer) -> None:
 async def send(writer: Writer) -> None:
     """Send this minute's canary. Raises what the accept of a client's exchange would."""
     submission = await in_thread(canaries.submission)
-    await asyncio.wrap_future(writer.submit(submission))
+    await writer.submit(submission)
     await in_thread(canaries.prune)

@@ -1,6 +1,5 @@
 """Example exchanges for a first look: `ingate demo` sends them through the public API; so does the empty page."""
 
-import asyncio
 import json
 import sys
 import urllib.error
@@ -37,7 +36,7 @@ async def load_demo(who: Viewer) -> Response:
     limits = Limits(settings.max_item_bytes, settings.max_batch_items)
     entries = read_batch(_body(_examples()), limits, Defaults(), who.identity.masking)
     submission = Submission(who.project_id, who.identity.key_id, Kind.DEMO, entries, batch=True)
-    await asyncio.wrap_future(writer.submit(submission))
+    await writer.submit(submission)
     return redirect("/exchanges", 303)  # type: ignore[return-value]  # Quart's own Response
 
 

@@ -1,5 +1,6 @@
 """One shape for every error (RFC 9457), a page of the same for people, and the one table from our errors to HTTP."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from app import errors
 from app.errors import IngateError
+from web.answers import NO_HEADERS, Answer, response
 from web.render import render
 from web.sessions import Viewer, viewer
 
@@ -55,17 +57,16 @@ def problem(
     status: int,
     code: str,
     detail: str,
+    path: str,
     *,
     retryable: bool = False,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] = NO_HEADERS,
     **more: Any,
-) -> Response:
-    """Return an error answer; `more` are further members of the problem object."""
-    body = problem_body(status, code, detail, request.path, retryable=retryable, **more)
-    answer = Response(body, status, headers=headers, mimetype=PROBLEM)
+) -> Answer:
+    """Return an error answer; `path` was asked for, `more` are further members of the problem object."""
     if retryable:
-        answer.headers.setdefault("Retry-After", str(RETRY_AFTER_S))
-    return answer
+        headers = {"Retry-After": str(RETRY_AFTER_S), **headers}
+    return Answer(status, problem_body(status, code, detail, path, retryable=retryable, **more), PROBLEM, headers)
 
 
 def problem_body(status: int, code: str, detail: str, instance: str, *, retryable: bool = False, **more: Any) -> bytes:
@@ -85,8 +86,19 @@ def problem_body(status: int, code: str, detail: str, instance: str, *, retryabl
     return msgspec.json.encode(members)
 
 
-def answer(error: IngateError, **more: Any) -> Response:
-    """Return the HTTP answer to one of our errors."""
+def told(error: Exception, path: str) -> Answer:
+    """Return the answer to any error, which is logged when it is ours."""
+    if isinstance(error, IngateError):
+        if isinstance(error, errors.StoreUnavailable):
+            log.warning("request_failed", error_code=error.code, path=path, cause=repr(error.__cause__))
+        return _of_ours(error, path)
+    if isinstance(error, HTTPException):
+        return _of_http(error, path)
+    log.error("request_crashed", path=path, exc_info=error)
+    return problem(500, "internal_error", "something went wrong on our side; it has been logged", path)
+
+
+def _of_ours(error: IngateError, path: str) -> Answer:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     headers = {}
     if status == 401:
@@ -98,9 +110,17 @@ def answer(error: IngateError, **more: Any) -> Response:
         headers["RateLimit-Limit"] = str(error.limit)
         headers["RateLimit-Remaining"] = "0"
         headers["RateLimit-Reset"] = str(error.retry_after_s)
+    more: dict[str, Any] = {}
     if error.pointer is not None and status in (400, 409, 413, 422):
-        more.setdefault("errors", [entry(error)])
-    return problem(status, error.code, error.detail, retryable=error.retryable, headers=headers, **more)
+        more["errors"] = [entry(error)]
+    return problem(status, error.code, error.detail, path, retryable=error.retryable, headers=headers, **more)
+
+
+def _of_http(error: HTTPException, path: str) -> Answer:
+    status = error.code or 500
+    code = (error.name or "error").lower().replace(" ", "_")
+    headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if status == 405 else {}  # type: ignore[attr-defined]  # MethodNotAllowed has it
+    return problem(status, code, TITLES.get(status, error.name or ""), path, headers=headers)
 
 
 def entry(error: IngateError, index: int = 0) -> dict[str, Any]:
@@ -108,21 +128,20 @@ def entry(error: IngateError, index: int = 0) -> dict[str, Any]:
     return {"index": index, "pointer": error.pointer or "", "error_code": error.code, "detail": error.detail}
 
 
-async def for_reader(error: Response) -> Response:
-    """Return the same error as a page when a person asked, with its status and headers."""
+async def _for_reader(answer: Answer) -> Response:
+    """Return an error as a page when a person asked, with its status and headers."""
     if request.path.startswith(MACHINE_PATHS):
-        return error
-    told = msgspec.json.decode(await error.get_data(as_text=False))
+        return response(answer)
     page = await render(
         "error.html",
         block="message",
-        status=error.status_code,
-        viewer=await _viewer(error.status_code),
-        problem=told,
+        status=answer.status,
+        viewer=await _viewer(answer.status),
+        problem=msgspec.json.decode(answer.body),
     )
     for name in ("Allow", "Retry-After", "WWW-Authenticate"):
-        if name in error.headers:
-            page.headers[name] = error.headers[name]
+        if name in answer.headers:
+            page.headers[name] = answer.headers[name]
     return page
 
 
@@ -139,20 +158,6 @@ async def _viewer(status: int) -> Viewer | None:
 def register(app: Quart) -> None:
     """Answer every error of the app in the one shape."""
 
-    @app.errorhandler(IngateError)
-    async def ingate_error(error: IngateError) -> Response:
-        if isinstance(error, errors.StoreUnavailable):
-            log.warning("request_failed", error_code=error.code, path=request.path, cause=repr(error.__cause__))
-        return await for_reader(answer(error))
-
-    @app.errorhandler(HTTPException)
-    async def http_error(error: HTTPException) -> Response:
-        status = error.code or 500
-        code = (error.name or "error").lower().replace(" ", "_")
-        headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if status == 405 else {}  # type: ignore[attr-defined]  # MethodNotAllowed has it
-        return await for_reader(problem(status, code, TITLES.get(status, error.name or ""), headers=headers))
-
     @app.errorhandler(Exception)
-    async def unexpected(error: Exception) -> Response:
-        log.error("request_crashed", path=request.path, exc_info=error)
-        return await for_reader(problem(500, "internal_error", "something went wrong on our side; it has been logged"))
+    async def answered(error: Exception) -> Response:
+        return await _for_reader(told(error, request.path))

@@ -6,21 +6,20 @@ import time
 from typing import Annotated, Any, Literal
 
 import msgspec
-from quart import Blueprint, Response, current_app, request
+from quart import Blueprint, Response, request
 
 from app import intake
 from app.errors import IngateError, InvalidItem, InvalidRequest
 from app.exchange import Item
 from app.intake import Accepted, Defaults, Limits, Refused
-from app.masking import Mask
-from app.settings import Settings
 from app.store import exchanges
-from app.store.accept import Outcome, Receipt, Submission, Writer
+from app.store.accept import Outcome, Receipt, Submission
 from app.store.exchanges import ExchangeRow, Progress, StepState
 from app.store.keys import Identity
 from app.store.models import Kind
 from web import errors
-from web.body import read_json_body
+from web.answers import Answer
+from web.doors import Incoming, door
 from web.query import shown
 from web.routing import Parameter, json_answer, operation
 from web.threads import in_thread
@@ -100,9 +99,8 @@ class ReceiptAnswer(msgspec.Struct, kw_only=True):
     steps: dict[Literal["extract", "log", "eval"], StepAnswer]
 
 
-@operation(
+@door(
     routes,
-    "POST",
     "/api/v1/ingest",
     role="member",
     summary="Ingest one exchange",
@@ -110,23 +108,19 @@ class ReceiptAnswer(msgspec.Struct, kw_only=True):
     status=202,
     gives=IngestAnswer,
 )
-async def ingest(identity: Identity) -> Response:
+async def ingest(incoming: Incoming) -> Answer:
     """Accept one exchange; its errors are the request's."""
-    settings: Settings = current_app.config["SETTINGS"]
-    body = await read_json_body(settings.max_request_bytes)
-    entry = await _read(intake.read_single, body, settings, identity.masking)
-    receipt = await _commit(identity, [entry], batch=False)
+    entry = await _read(intake.read_single, incoming)
+    receipt = await _commit(incoming, [entry], batch=False)
     outcome = receipt.outcomes[0]
     if outcome.error is not None:
         raise outcome.error
-    return json_answer(
-        IngestAnswer(request_id=outcome.request_id or "", status="accepted", duplicate=outcome.duplicate), 202
-    )
+    told = IngestAnswer(request_id=outcome.request_id or "", status="accepted", duplicate=outcome.duplicate)
+    return Answer(202, msgspec.json.encode(told))
 
 
-@operation(
+@door(
     routes,
-    "POST",
     "/api/v1/ingest/batch",
     role="member",
     summary="Ingest up to 1,000 exchanges; one bad item never fails its neighbours",
@@ -134,12 +128,10 @@ async def ingest(identity: Identity) -> Response:
     status=202,
     gives=BatchAnswer,
 )
-async def ingest_batch(identity: Identity) -> Response:
+async def ingest_batch(incoming: Incoming) -> Answer:
     """Accept a batch, item by item; 422 only when every item is refused."""
-    settings: Settings = current_app.config["SETTINGS"]
-    body = await read_json_body(settings.max_request_bytes)
-    entries = await _read(intake.read_batch, body, settings, identity.masking)
-    receipt = await _commit(identity, entries, batch=True)
+    entries = await _read(intake.read_batch, incoming)
+    receipt = await _commit(incoming, entries, batch=True)
     rejected = sum(outcome.error is not None for outcome in receipt.outcomes)
     batch = BatchAnswer(
         batch_id=receipt.batch_id or "",
@@ -148,10 +140,11 @@ async def ingest_batch(identity: Identity) -> Response:
         items=[_item(outcome) for outcome in receipt.outcomes],
     )
     if batch.accepted:
-        return json_answer(batch, 202)
+        return Answer(202, msgspec.json.encode(batch))
     members: dict[str, Any] = msgspec.to_builtins(batch)
     places = [errors.entry(o.error, o.position) for o in receipt.outcomes if o.error is not None]
-    return errors.problem(422, "all_items_refused", f"all {rejected} items are refused", errors=places, **members)
+    detail = f"all {rejected} items are refused"
+    return errors.problem(422, "all_items_refused", detail, incoming.path, errors=places, **members)
 
 
 @operation(
@@ -216,27 +209,32 @@ def _step(state: StepState) -> StepAnswer:
     )
 
 
-async def _read(reader: Any, body: bytes, settings: Settings, masking: Mask) -> Any:
+async def _read(reader: Any, incoming: Incoming) -> Any:
+    body = await incoming.json_body()
+    settings, masking = incoming.settings, incoming.identity.masking
     limits = Limits(item_bytes=settings.max_item_bytes, batch_items=settings.max_batch_items)
     defaults = Defaults(
-        user_id=_header("X-Ingate-User-Id"),
-        session_id=_header("X-Ingate-Session-Id"),
-        idempotency_key=_header("Idempotency-Key"),
+        user_id=_header(incoming, "X-Ingate-User-Id"),
+        session_id=_header(incoming, "X-Ingate-Session-Id"),
+        idempotency_key=_header(incoming, "Idempotency-Key"),
     )
     if len(body) < (_LARGE_MASKED_BYTES if masking else _LARGE_BYTES):
         return reader(body, limits, defaults, masking)
     return await in_thread(reader, body, limits, defaults, masking)
 
 
-async def _commit(identity: Identity, entries: list[Accepted | Refused], *, batch: bool) -> Receipt:
-    writer: Writer = current_app.config["WRITER"]
-    submission = Submission(identity.project_id, identity.key_id, _kind(), entries, batch)
-    return await asyncio.wrap_future(writer.submit(submission))
+async def _commit(incoming: Incoming, entries: list[Accepted | Refused], *, batch: bool) -> Receipt:
+    identity = incoming.identity
+    return await incoming.writer.submit(
+        Submission(identity.project_id, identity.key_id, _kind(incoming), entries, batch)
+    )
 
 
-def _kind() -> Kind:
+def _kind(incoming: Incoming) -> Kind:
     """Live unless the header says that these are examples."""
-    kind = request.headers.get(KIND_HEADER, "live")
+    kind = incoming.headers.get(KIND_HEADER)
+    if kind is None:
+        return Kind.LIVE
     if kind not in ("live", "demo"):
         raise InvalidRequest(f"{KIND_HEADER}: live or demo", error_code="invalid_header")
     return Kind[kind.upper()]
@@ -256,8 +254,8 @@ def _item_error(error: IngateError) -> ItemError:
     return ItemError(error_code=error.code, detail=error.detail[: errors.MAX_ECHO_CHARS], pointer=error.pointer)
 
 
-def _header(name: str) -> str | None:
-    value = request.headers.get(name)
+def _header(incoming: Incoming, name: str) -> str | None:
+    value = incoming.headers.get(name)
     if value is not None and not value.isascii():
         # The server reads header bytes as Latin-1, whatever they are; clients send UTF-8.
         with contextlib.suppress(UnicodeError):

@@ -7,16 +7,17 @@ import difflib
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, NamedTuple, ParamSpec
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
-from quart import Blueprint, Quart, Response, request
+from quart import Blueprint, Quart, Response, current_app, request
 from werkzeug.exceptions import NotFound as UrlNotFound
 from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
 
 from app.errors import Forbidden, InvalidItem
 from app.store.keys import Identity
 from web.auth import identify
+from web.headers import Headers
 from web.sessions import Viewer, check_form, viewer
 
 P = ParamSpec("P")
@@ -104,8 +105,9 @@ def operation(
     def declare(handler: Handler[P]) -> Handler[P]:
         @functools.wraps(handler)
         async def checked(*args: P.args, **kwargs: P.kwargs) -> Response:
-            identity = await identify(role)
-            _refuse_unknown(known)
+            per_minute = current_app.config["SETTINGS"].key_requests_per_minute
+            identity = await identify(Headers(request.scope["headers"]), role, per_minute)
+            refuse_unknown(request.query_string, known)
             return await handler(identity, *args, **kwargs)
 
         checked.role = role  # type: ignore[attr-defined]  # read by the test that holds every route to a role
@@ -166,9 +168,12 @@ def _to_sign_in() -> Response:
     return Response("", 303, headers={"Location": target})
 
 
-def _refuse_unknown(known: set[str]) -> None:
-    """A misspelt filter that is ignored would silently show everything."""
-    for name in request.args:
+def refuse_unknown(query: bytes, known: set[str]) -> None:
+    """Raise InvalidItem for a parameter that is not known: a misspelt filter would silently show everything."""
+    if not query:
+        return
+    # As Werkzeug makes `request.args`.
+    for name, _ in parse_qsl(query.decode(), keep_blank_values=True, errors="werkzeug.url_quote"):
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f": did you mean {close[0]!r}?" if close else ""

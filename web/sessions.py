@@ -12,6 +12,7 @@ from app.errors import Forbidden
 from app.store import keys, sessions
 from app.store.keys import Identity
 from web import limits
+from web.headers import Headers
 from web.render import render
 from web.threads import in_thread
 
@@ -48,13 +49,20 @@ def register(app: Quart) -> None:
 
     @app.after_request
     async def guarded(answer: Response) -> Response:
-        answer.headers.setdefault("X-Content-Type-Options", "nosniff")
-        if request.path.startswith("/api/"):
-            # A shared cache does not know that a key of ours is a credential, as Authorization is.
-            answer.headers.setdefault("Cache-Control", "no-store")
-        if is_https():
-            answer.headers["Strict-Transport-Security"] = HSTS
+        for name, value in guards(request.path, https=is_https()).items():
+            answer.headers.setdefault(name, value)
         return answer
+
+
+def guards(path: str, *, https: bool) -> dict[str, str]:
+    """Return the headers by which browsers and caches are told."""
+    told = {"X-Content-Type-Options": "nosniff"}
+    if path.startswith("/api/"):
+        # A shared cache does not know that a key of ours is a credential, as Authorization is.
+        told["Cache-Control"] = "no-store"
+    if https:
+        told["Strict-Transport-Security"] = HSTS
+    return told
 
 
 async def viewer() -> Viewer | None:
@@ -171,8 +179,13 @@ def _cookie() -> str:
 
 def is_https() -> bool:
     """Whether the browser speaks https, as far as we may believe it."""
-    believed = _forwarded("X-Forwarded-Proto") if current_app.config["SETTINGS"].proxy_hops else []
-    return [request.scheme, *believed][-1] == "https"
+    return by_https(request.scheme, Headers(request.scope["headers"]), current_app.config["SETTINGS"].proxy_hops)
+
+
+def by_https(scheme: str, headers: Headers, proxy_hops: int) -> bool:
+    """Whether a request of these plain values was sent over https."""
+    believed = _forwarded(headers, "X-Forwarded-Proto") if proxy_hops else []
+    return [scheme, *believed][-1] == "https"
 
 
 def _is_ours(origin: str) -> bool:
@@ -185,15 +198,15 @@ def _is_ours(origin: str) -> bool:
 def _address() -> str:
     """The client's address: of the hop that the outermost proxy we believe saw."""
     hops: int = current_app.config["SETTINGS"].proxy_hops
-    forwarded = _forwarded("X-Forwarded-For")
+    forwarded = _forwarded(Headers(request.scope["headers"]), "X-Forwarded-For")
     if hops and len(forwarded) >= hops:
         return forwarded[-hops]
     return request.remote_addr or ""
 
 
-def _forwarded(name: str) -> list[str]:
+def _forwarded(headers: Headers, name: str) -> list[str]:
     """The values of a header, in the order of the hops: a proxy may add a line of its own below the client's."""
-    return [value.strip() for value in ",".join(request.headers.getlist(name)).split(",") if value.strip()]
+    return [value.strip() for value in ",".join(headers.all(name)).split(",") if value.strip()]
 
 
 def _csrf(token: str) -> str:

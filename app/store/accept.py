@@ -4,11 +4,11 @@ Each web process has one `Writer`: a thread that takes all submissions that wait
 them, and then hands the new ids to `on_commit`. Callers wait on a future, so no SQL runs on the event loop.
 """
 
+import asyncio
 import queue
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from typing import NamedTuple
 
 import structlog
@@ -69,11 +69,11 @@ class _Stored(NamedTuple):
 
 
 _Key = tuple[int, str]
-_Waiting = tuple[Submission, "Future[Receipt]"]
+_Waiting = tuple[Submission, asyncio.Future[Receipt]]
 
 
 class Writer:
-    """The thread that commits; `submit` may be called from any thread."""
+    """The thread that commits; `submit` is called on an event loop, the same one every time."""
 
     def __init__(self, on_commit: Callable[[list[int]], None]) -> None:
         self._on_commit = on_commit
@@ -83,15 +83,17 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def submit(self, submission: Submission) -> "Future[Receipt]":
+    def submit(self, submission: Submission) -> asyncio.Future[Receipt]:
         """Queue a submission; the future resolves once it is committed, or fails with why it could not be.
+
+        Cancelled before the writer takes it, it is not stored.
 
         Raises StoreUnavailable when so much waits already that memory, not patience, would run out.
         """
         if self._waiting_bytes > MAX_WAITING_BYTES:
             raise StoreUnavailable("too much waits for the database")
         self._count(+1, submission)
-        future: Future[Receipt] = Future()
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.put((submission, future))
         return future
 
@@ -107,10 +109,10 @@ class Writer:
                 self._commit(staying)
 
     def _begun(self, group: list[_Waiting]) -> list[_Waiting]:
-        """Return who still waits: a caller that gave up (its client is gone) is left out; from here on none can."""
+        """Return who still waits: a caller that gave up is left out; from here on it is stored all the same."""
         for submission, _ in group:
             self._count(-1, submission)
-        return [waiting for waiting in group if waiting[1].set_running_or_notify_cancel()]
+        return [waiting for waiting in group if not waiting[1].cancelled()]
 
     def _count(self, sign: int, submission: Submission) -> None:
         size = sum(len(entry.raw) for entry in submission.entries if isinstance(entry, Accepted))
@@ -140,8 +142,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must be told, and only their own
             self._fail(group, error)
             return
-        for (_, future), receipt in zip(group, receipts, strict=True):
-            future.set_result(receipt)
+        self._hand_back(group, receipts)
         if new_ids:
             self._announce(new_ids)
 
@@ -167,8 +168,22 @@ class Writer:
                 self._commit([waiting])
             return
         log.error("accept_failed", submissions=len(group), error=repr(error))
-        for _, future in group:
-            future.set_exception(error)
+        self._hand_back(group, [error] * len(group))
+
+    def _hand_back(self, group: list[_Waiting], results: Sequence[Receipt | Exception]) -> None:
+        """Resolve the futures of a group on their loop, which is woken once for all of them."""
+        futures = [future for _, future in group]
+        futures[0].get_loop().call_soon_threadsafe(_resolve, futures, results)
+
+
+def _resolve(futures: Sequence[asyncio.Future[Receipt]], results: Sequence[Receipt | Exception]) -> None:
+    for future, result in zip(futures, results, strict=True):
+        if future.done():
+            continue  # its caller gave up
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
 
 
 def store(submissions: Sequence[Submission]) -> tuple[list[Receipt], list[int]]:

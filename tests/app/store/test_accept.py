@@ -1,8 +1,8 @@
 """Accepting: one transaction for what waits together, one row for each request id, and nobody else's fate shared."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -44,8 +44,17 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     go.set()
 
 
-def results(futures: list["Future[Receipt]"]) -> list[Receipt]:
-    return [future.result(20) for future in futures]
+async def results(futures: list[asyncio.Future[Receipt]]) -> list[Receipt]:
+    return await asyncio.wait_for(asyncio.gather(*futures), 20)
+
+
+async def result(future: asyncio.Future[Receipt]) -> Receipt:
+    return await asyncio.wait_for(future, 20)
+
+
+async def failures(futures: list[asyncio.Future[Receipt]]) -> list[BaseException | None]:
+    await asyncio.wait(futures, timeout=20)
+    return [future.exception() for future in futures]
 
 
 def count(table: str) -> int:
@@ -62,7 +71,7 @@ def test_an_exchange_is_stored_with_its_very_bytes_and_waits_for_extraction() ->
     assert sql("SELECT exchange_id, step, attempts, leased_until FROM pending") == [(ids[0], 0, 0, 0)]
 
 
-def test_what_waits_together_is_committed_together(
+async def test_what_waits_together_is_committed_together(
     writer: Writer, held: threading.Event, committed: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transactions: list[int] = []
@@ -77,53 +86,42 @@ def test_what_waits_together_is_committed_together(
     futures += [writer.submit(one) for one in waiting]
     held.set()
 
-    assert all(receipt.outcomes[0].error is None for receipt in results(futures))
+    assert all(receipt.outcomes[0].error is None for receipt in await results(futures))
     writer.close()
     assert len(transactions) == 2
     assert [len(ids) for ids in committed] == [1, 50]
 
 
-def test_a_group_is_bounded(writer: Writer, held: threading.Event, committed: list[list[int]]) -> None:
+async def test_a_group_is_bounded(writer: Writer, held: threading.Event, committed: list[list[int]]) -> None:
     futures = [
         writer.submit(submission(*[item(request_id=f"{s}-{n}") for n in range(400)], batch=True)) for s in range(7)
     ]
 
     held.set()
-    results(futures)
+    await results(futures)
     writer.close()
 
     assert sum(len(ids) for ids in committed) == 2800
     assert max(len(ids) for ids in committed) <= 1400
 
 
-def test_a_hundred_racing_replays_are_one_row_and_a_hundred_accepts(writer: Writer) -> None:
-    replays = [submission(item(request_id="same")) for _ in range(100)]
-    barrier, futures = threading.Barrier(20), []
+async def test_a_hundred_racing_replays_are_one_row_and_a_hundred_accepts(writer: Writer) -> None:
+    futures = [writer.submit(submission(item(request_id="same"))) for _ in range(100)]
 
-    def replay(part: list[Submission]) -> None:
-        barrier.wait(10)
-        futures.extend([writer.submit(one) for one in part])
-
-    threads = [threading.Thread(target=replay, args=(replays[n::20],)) for n in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    outcomes = [receipt.outcomes[0] for receipt in results(futures)]
+    outcomes = [receipt.outcomes[0] for receipt in await results(futures)]
     assert len(outcomes) == 100
     assert sum(outcome.duplicate for outcome in outcomes) == 99
     assert {outcome.error for outcome in outcomes} == {None}
     assert (count("exchange"), count("pending"), count("payload")) == (1, 1, 1)
 
 
-def test_two_processes_that_race_keep_one_row() -> None:
+async def test_two_processes_that_race_keep_one_row() -> None:
     # Two writers are what two web processes are to the database.
     writers = [Writer(lambda ids: None) for _ in range(2)]
 
     futures = [writers[n % 2].submit(submission(item(request_id=f"r{n // 2}"))) for n in range(100)]
 
-    outcomes = [receipt.outcomes[0] for receipt in results(futures)]
+    outcomes = [receipt.outcomes[0] for receipt in await results(futures)]
     for writer in writers:
         writer.close()
     assert sum(outcome.duplicate for outcome in outcomes) == 50
@@ -221,7 +219,7 @@ def test_more_items_than_one_statement_takes_can_be_replayed(monkeypatch: pytest
     assert all(outcome.duplicate for outcome in receipt.outcomes)
 
 
-def test_a_submission_that_the_database_refuses_fails_alone(writer: Writer, held: threading.Event) -> None:
+async def test_a_submission_that_the_database_refuses_fails_alone(writer: Writer, held: threading.Event) -> None:
     good = [submission(item(request_id=f"r{n}")) for n in range(4)]
     poisoned: Submission = submission(item(request_id="poison"))
     entry = poisoned.entries[0]._replace(tags=object())
@@ -230,11 +228,11 @@ def test_a_submission_that_the_database_refuses_fails_alone(writer: Writer, held
 
     held.set()
 
-    assert [future.exception(20) is None for future in futures] == [True, True, False, True, True]
+    assert [error is None for error in await failures(futures)] == [True, True, False, True, True]
     assert sql("SELECT request_id FROM exchange ORDER BY request_id") == [("r0",), ("r1",), ("r2",), ("r3",)]
 
 
-def test_what_cannot_be_stored_now_fails_as_unavailable_and_the_next_is_stored(
+async def test_what_cannot_be_stored_now_fails_as_unavailable_and_the_next_is_stored(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(submissions: Any) -> Any:
@@ -242,13 +240,13 @@ def test_what_cannot_be_stored_now_fails_as_unavailable_and_the_next_is_stored(
 
     with monkeypatch.context() as patch:
         patch.setattr(accept, "store", gone)
-        refused = writer.submit(submission(item(request_id="a"))).exception(20)
+        (refused,) = await failures([writer.submit(submission(item(request_id="a")))])
 
     assert isinstance(refused, StoreUnavailable)
-    assert writer.submit(submission(item(request_id="a"))).result(20).outcomes[0].error is None
+    assert (await result(writer.submit(submission(item(request_id="a"))))).outcomes[0].error is None
 
 
-def test_whoever_came_while_the_database_did_not_answer_is_told_with_the_first(
+async def test_whoever_came_while_the_database_did_not_answer_is_told_with_the_first(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck, tries = threading.Event(), []
@@ -264,14 +262,14 @@ def test_whoever_came_while_the_database_did_not_answer_is_told_with_the_first(
         wait_until(lambda: tries == [1])
         futures += [writer.submit(submission(item(request_id=f"r{n}"))) for n in range(5)]
         stuck.set()
-        errors = [future.exception(20) for future in futures]
+        errors = await failures(futures)
 
     assert {type(error) for error in errors} == {StoreUnavailable}
     assert tries == [1]
-    assert writer.submit(submission(item(request_id="first"))).result(20).outcomes[0].error is None
+    assert (await result(writer.submit(submission(item(request_id="first"))))).outcomes[0].error is None
 
 
-def test_more_than_memory_holds_is_refused_until_the_database_answers(
+async def test_more_than_memory_holds_is_refused_until_the_database_answers(
     writer: Writer, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accept, "MAX_WAITING_BYTES", 500)
@@ -285,48 +283,68 @@ def test_more_than_memory_holds_is_refused_until_the_database_answers(
         writer.submit(submission(item(request_id="refused")))
     held.set()
 
-    results(waiting)
-    assert writer.submit(submission(item(request_id="after"))).result(20).outcomes[0].error is None
+    await results(waiting)
+    assert (await result(writer.submit(submission(item(request_id="after"))))).outcomes[0].error is None
 
 
-def test_a_caller_that_gave_up_does_not_end_the_writer(writer: Writer, held: threading.Event) -> None:
+async def test_a_caller_that_gave_up_is_left_out_and_does_not_end_the_writer(
+    writer: Writer, held: threading.Event
+) -> None:
     first = writer.submit(submission(item(request_id="first")))
+    wait_until(lambda: writer._waiting_bytes == 0)  # it is taken and held: too late to give it up
     gone = writer.submit(submission(item(request_id="gone")))
 
+    first.cancel()
     gone.cancel()
     held.set()
 
-    assert first.result(20).outcomes[0].error is None
-    assert writer.submit(submission(item(request_id="next"))).result(20).outcomes[0].error is None
+    assert (await result(writer.submit(submission(item(request_id="next"))))).outcomes[0].error is None
+    assert sql("SELECT request_id FROM exchange ORDER BY id") == [("first",), ("next",)]
 
 
-def test_an_announcement_that_fails_does_not_end_the_writer(store: str) -> None:
+async def test_a_group_is_handed_back_in_one_turn_of_the_loop(
+    writer: Writer, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, woken = asyncio.get_running_loop(), []
+    real = loop.call_soon_threadsafe
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *call: (woken.append(call), real(*call))[1])
+    first = writer.submit(submission(item(request_id="first")))
+    wait_until(lambda: writer._waiting_bytes == 0)
+    futures = [first, *(writer.submit(submission(item(request_id=f"r{n}"))) for n in range(50))]
+
+    held.set()
+
+    await results(futures)
+    assert len(woken) == 2
+
+
+async def test_an_announcement_that_fails_does_not_end_the_writer(store: str) -> None:
     def broken(ids: list[int]) -> None:
         raise RuntimeError("no queue")
 
     writer = Writer(broken)
 
-    receipts = [writer.submit(submission(item(request_id=f"r{n}"))).result(20) for n in range(2)]
+    receipts = [await result(writer.submit(submission(item(request_id=f"r{n}")))) for n in range(2)]
     writer.close()
 
     assert [receipt.outcomes[0].error for receipt in receipts] == [None, None]
 
 
-def test_closing_commits_what_waits(store: str) -> None:
+async def test_closing_commits_what_waits(store: str) -> None:
     writer = Writer(lambda ids: None)
     futures = [writer.submit(submission(item(request_id=f"r{n}"))) for n in range(300)]
 
     writer.close()
 
-    assert all(future.done() for future in futures)
     assert count("exchange") == 300
+    assert len(await results(futures)) == 300
 
 
-def test_ids_are_announced_after_the_commit(store: str) -> None:
+async def test_ids_are_announced_after_the_commit(store: str) -> None:
     seen: list[bool] = []
     writer = Writer(lambda ids: seen.append(sql("SELECT id FROM exchange") == [(ids[0],)]))
 
-    writer.submit(submission(item())).result(20)
+    await result(writer.submit(submission(item())))
     writer.close()
 
     assert seen == [True]
