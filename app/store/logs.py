@@ -77,9 +77,9 @@ class Priced(NamedTuple):
 def prepared(chunk: Iterable[Entry]) -> dict[int, LogRow]:
     """Return what is to be written of exchanges, by id; no key or token is in it."""
     entries = list(chunk)
-    # One look at all texts together: there is almost never anything to mask.
-    mask = _masked if finds_in(text for entry in entries for text in _texts(entry)) else _as_it_is
-    return {entry.exchange_id: _row(entry, mask) for entry in entries}
+    # One look at all texts together first: there is almost never anything to mask.
+    found = finds_in(text for entry in entries for text in _texts(entry))
+    return {e.exchange_id: _row(e, _masked if found and finds_in(_texts(e)) else _as_it_is) for e in entries}
 
 
 def insert(chunk: Sequence[LogRow]) -> None:

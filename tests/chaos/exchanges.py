@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 from benchmarks import bodies
-from tests.chaos.injection import KINDS, POISON
+from tests.chaos.injection import HICCUP, KINDS, POISON
 
 #: A word that every prompt has.
 WORD = "chaos"
@@ -26,6 +26,8 @@ class Exchanges:
         self.run = run
         #: Which exchanges are poison, and of what kind.
         self.poisons = poisons or {}
+        #: Which exchanges cannot be read the first time, so that they take the steps one by one.
+        self.hiccups: set[int] = set()
 
     def request_id(self, number: int) -> str:
         """Return the request id that the client gives it."""
@@ -38,6 +40,8 @@ class Exchanges:
         asked.get("messages", asked.get("input"))[-1]["content"] += f" {WORD}"
         if number in self.poisons:
             item["tags"] = {"note": f"{POISON.decode()}{self.poisons[number]} {number};"}
+        elif number in self.hiccups:
+            item["tags"] = {"note": f"{HICCUP.decode()}{number};"}
         return item
 
     def scored_by(self, number: int, evaluators: dict[str, int]) -> set[int]:

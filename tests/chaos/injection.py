@@ -24,6 +24,8 @@ from tests.chaos.points import POINTS, Point
 VARIABLE = "CHAOS_INJECTION"
 #: What a poison has somewhere in its bytes, before its kind.
 POISON = b"chaos-poison:"
+#: What an exchange has that cannot be read the first time, before its name.
+HICCUP = b"chaos-hiccup:"
 #: Memory that a process may have on top of what it has when it starts, so that a greedy exchange ends in MemoryError.
 SPARE_BYTES = 512 << 20
 
@@ -164,9 +166,10 @@ def _take_poison(folder: Path) -> None:
 
     def wrap(real: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         def extract(raw: bytes) -> Any:
-            start = raw.find(POISON)
-            if start >= 0:
-                name = raw[start + len(POISON) : raw.index(b";", start)].decode()
+            if (name := _named(raw, HICCUP)) and not (folder / f"hiccup {name}").exists():
+                (folder / f"hiccup {name}").touch()
+                _raise()
+            if name := _named(raw, POISON):
                 with (folder / f"poison {name}").open("ab") as tried:
                     tried.write(b".")
                 _KINDS[name.partition(" ")[0]]()
@@ -175,6 +178,11 @@ def _take_poison(folder: Path) -> None:
         return extract
 
     patch("actors.reading.extract", wrap)
+
+
+def _named(raw: bytes, marker: bytes) -> str:
+    start = raw.find(marker)
+    return raw[start + len(marker) : raw.index(b";", start)].decode() if start >= 0 else ""
 
 
 def _kill() -> None:
