@@ -1,6 +1,7 @@
 """Tells the workers about new exchanges, without ever making an accept wait.
 
-While the queue is long, ids wait here and grow into fuller messages. What cannot be sent, because the queue is down or
+While the workers have something to do, ids wait here and grow into full messages: a chunk of a hundred costs them a
+fifth, an exchange, of what a chunk of ten does. What cannot be sent, because the queue is down or
 too many ids wait already, is dropped: the rows are committed, and the sweep sends them.
 """
 
@@ -22,8 +23,10 @@ log = structlog.get_logger()
 PAUSE_S, MAX_PAUSE_S = 0.5, 15.0
 #: Calls of `announce`, and ids, that may wait here.
 MAX_WAITING = 10_000
-#: How long the sender waits before it looks again whether a long queue has room.
-FULL_S = 0.05
+#: With so many messages in the queue the workers have something to do, and only full ones are sent.
+BUSY = 4
+#: How long the sender waits before it looks again whether the queue has room.
+LOOK_S = 0.005
 
 
 class Sender:
@@ -50,9 +53,9 @@ class Sender:
         held: list[int] = []
         ended = False
         while not ended:
-            more, ended = self._take(wait_s=FULL_S if held else None)
+            more, ended = self._take(wait_s=LOOK_S if held else None)
             held = (held + more)[:MAX_WAITING]
-            held = self._send(held) if time.monotonic() >= self._closed_until else []
+            held = self._send(held, last=ended) if time.monotonic() >= self._closed_until else []
 
     def _take(self, wait_s: float | None) -> tuple[list[int], bool]:
         """Return the ids that wait, after at most `wait_s` (None: once there are some), and whether this is the end."""
@@ -66,13 +69,15 @@ class Sender:
             return ids, False
         return ids, True
 
-    def _send(self, ids: list[int]) -> list[int]:
+    def _send(self, ids: list[int], *, last: bool) -> list[int]:
         """Send ids while there is room; return what has to wait for it. When the queue is down, nothing waits."""
         try:
-            while ids and length(broker, *WORKER_QUEUES) < WINDOW:
+            waiting = length(broker, *WORKER_QUEUES)
+            while ids and waiting < (WINDOW if last or len(ids) >= MESSAGE_IDS else BUSY):
                 extract.send(ids[:MESSAGE_IDS])
                 ids = ids[MESSAGE_IDS:]
-                self._pause_s = PAUSE_S
+                waiting += 1
+            self._pause_s = PAUSE_S
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever the queue does
             log.warning("queue_unreachable", error=repr(error), pause_s=self._pause_s)
             self._closed_until = time.monotonic() + self._pause_s

@@ -122,6 +122,20 @@ def test_what_waits_for_a_long_queue_is_sent_in_one_message_once_there_is_room(s
     wait_until(lambda: queue.messages == [[0, 1, 2, 3, 4]])
 
 
+def test_a_message_that_is_not_full_waits_while_the_workers_have_something_to_do(sender: Sender, queue: Queue) -> None:
+    queue.waiting = sender_module.BUSY
+    for n in range(250):
+        sender.announce([n])
+    wait_until(lambda: queue.messages == [list(range(200))])
+    asked = queue.asked
+    wait_until(lambda: queue.asked > asked + 2)
+    assert len(queue.messages) == 1
+
+    queue.waiting = sender_module.BUSY - 1
+
+    wait_until(lambda: queue.messages[1:] == [list(range(200, 250))])
+
+
 def test_no_more_than_so_many_ids_wait_for_a_long_queue(
     sender: Sender, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +150,9 @@ def test_no_more_than_so_many_ids_wait_for_a_long_queue(
     wait_until(lambda: queue.messages == [[1, 2, 3]])
 
 
-def test_closing_sends_what_waits(queue: Queue) -> None:
+@pytest.mark.parametrize("waiting", [0, sender_module.BUSY])
+def test_closing_sends_what_waits(queue: Queue, waiting: int) -> None:
+    queue.waiting = waiting
     sender = Sender()
     for n in range(100):
         sender.announce([n])
