@@ -67,7 +67,7 @@ PEERS = (
         headers={"x-mlflow-experiment-id": "0"},
         file="mlflow.db",
         batch_connections=4,
-        single_connections=2,
+        single_connections=1,
     ),
 )  # fmt: skip
 
