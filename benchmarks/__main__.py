@@ -51,7 +51,7 @@ def _backends(options: argparse.Namespace) -> list[Backend]:
     if "sqlite" in options.backend:
         found.append(Backend(SQLITE))
         if options.data:
-            found.append(Backend(SQLITE, seeded=True, data=options.data))
+            found.append(Backend(SQLITE, seeded=True, data=options.data.resolve()))
     if "postgresql" in options.backend and server_url and redis_url:
         found.append(Backend(POSTGRESQL, server_url, redis_url))
         if options.database_url:

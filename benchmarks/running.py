@@ -105,7 +105,7 @@ class Ingate:
         return Account(*(int(float(found[state])) for state in Account._fields))
 
     def wait_until_evaluated(self, exchanges: int) -> None:
-        """Wait until so many exchanges are evaluated, or none is pending. It asks seldom, since asking costs.
+        """Wait until so many exchanges are evaluated. It asks seldom, since asking costs.
 
         Raises RuntimeError when one has failed, TimeoutError when nothing moves.
         """
