@@ -16,7 +16,7 @@ T = TypeVar("T")
 #: Nesting beyond this refuses a request: deeper documents exhaust the stack of one reader or another.
 MAX_DEPTH = 512
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
 _SPACE = re.compile(r"[ \t\n\r]*")
 #: Every escape of a JSON text; the groups take surrogates: a whole pair, or one that is alone.

@@ -51,8 +51,7 @@ def up(settings: Settings) -> None:
 @click.pass_obj
 def web(settings: Settings) -> None:
     """Run the web process."""
-    connections = _open_files(MAX_CONNECTIONS + _OTHER_FILES) - _OTHER_FILES
-    _exec(web_command(settings, connections))
+    _exec(web_command(settings))
 
 
 @main.command()
@@ -159,8 +158,9 @@ def keys_revoke(settings: Settings, key_id: int) -> None:
     click.echo(f"key {key_id} is revoked")
 
 
-def web_command(settings: Settings, connections: int = MAX_CONNECTIONS) -> list[str]:
-    """Return the module that serves the web process, and its arguments."""
+def web_command(settings: Settings) -> list[str]:
+    """Return the module that serves the web process, and its arguments; this process's limit of open files is its."""
+    connections = _open_files(MAX_CONNECTIONS + _OTHER_FILES) - _OTHER_FILES
     return [
         "granian", "--interface", "asgi", "--factory", "--host", settings.host, "--port", str(settings.port),
         "--workers", str(settings.web_concurrency), "--http", "1", "--no-ws", "--log-level", "warning",

