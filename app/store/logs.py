@@ -78,6 +78,11 @@ def keep(chunk: Sequence[Entry]) -> list[int]:
     return sorted(moved)
 
 
+def indexed_words(found: Extraction) -> list[str]:
+    """Return the words that the search index has of an exchange which is read so."""
+    return words(_masked(found.prompt), _masked(found.completion), _masked(found.system))
+
+
 def rewrite(chunk: Sequence[Entry], *, dry_run: bool) -> Changes:
     """Bring logged exchanges up to date, inside the caller's transaction, and say what that changes.
 
