@@ -101,10 +101,11 @@ def remove(run: Run, ids: Sequence[int], words: Mapping[int, list[str]]) -> int:
             )
         ]
         gone = id_list(mine)
+        # Before its parts: whoever adds some holds it (exchanges.hold), and has added them when it can be deleted.
+        execute(f"DELETE FROM exchange WHERE {in_list('id')}", [gone])
         search.forget(mine, _forgettable(mine, words))
         for table in _PARTS:
             execute(f"DELETE FROM {table} WHERE {in_list('exchange_id')}", [gone])
-        execute(f"DELETE FROM exchange WHERE {in_list('id')}", [gone])
         _count(run, "exchanges", len(mine))
     return len(mine)
 
