@@ -19,6 +19,7 @@ from web import (
     evals,
     exchanges,
     failures,
+    inflight,
     ingest,
     keys,
     machine,
@@ -64,6 +65,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.asgi_app = strict(app.asgi_app)  # type: ignore[assignment,arg-type,method-assign]  # as Quart's documentation says
+    inflight.register(app)
     errors.register(app)
     routing.register(app)
     render.register(app)

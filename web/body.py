@@ -11,6 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import InvalidRequest, TooLarge, Unsupported
 from app.exchange import invalid_field
+from web import inflight
 from web.threads import in_thread
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ _MAX_SMALL_BYTES = 1 << 20
 async def read_json_body(max_bytes: int) -> bytes:
     """Return the decompressed body of a JSON request.
 
-    Raises Unsupported, TooLarge (naming the limit) or InvalidRequest.
+    Raises Unsupported, TooLarge (naming the limit), InvalidRequest or Overloaded.
     """
     _check_media_type()
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -44,6 +45,8 @@ async def read_json_body(max_bytes: int) -> bytes:
     decoded = await in_thread(_DECODERS[encoding], body, max_bytes) if encoding in _DECODERS else body
     if len(decoded) > max_bytes:
         raise _too_large(max_bytes)
+    if decoded is not body:
+        inflight.hold(len(decoded))
     return decoded
 
 

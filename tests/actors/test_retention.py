@@ -1,4 +1,4 @@
-"""Retention: what is old and finished goes, with everything of it, and nothing else; at every step the numbers add up."""
+"""Retention: what is old and finished goes with all of it, and nothing else; at every step the numbers add up."""
 
 import subprocess
 import sys
