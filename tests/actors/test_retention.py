@@ -162,6 +162,20 @@ def test_the_identity_holds_at_every_step_and_a_killed_run_is_gone_on_with(monke
     assert sql("SELECT subject FROM audit_entry WHERE actor = 'retention'")[0][0].startswith("10 exchanges and 0 ")
 
 
+def test_what_cannot_be_removed_does_not_hold_up_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actor, "CHUNK", 1)
+    lost, old, newest = accept(item(), item(), item())
+    work()
+    sql("DELETE FROM finished WHERE exchange_id = ?", lost)
+    age(DAYS + 2, lost)
+    age(DAYS + 1, old)
+
+    for _ in steps(DAYS):
+        pass
+
+    assert everything() == [lost, newest]
+
+
 def test_a_run_begins_an_hour_after_the_end_of_the_one_before() -> None:
     accept(item())
 
