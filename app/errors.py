@@ -10,6 +10,7 @@ IngateError
  ├─ Forbidden           the key's role does not reach
  ├─ NotFound            no such thing in this project
  ├─ RateLimited         too often: trying again later helps
+ ├─ Overloaded          more is asked at a time than memory is there for: trying again later helps
  ├─ Unreadable          what is stored cannot be read back
  ├─ StoreUnavailable    the database cannot be reached or written: trying again can help
  ├─ NoAnswer            a request of ours got no answer that can be used
@@ -98,6 +99,13 @@ class RateLimited(IngateError):
         super().__init__(detail)
         self.retry_after_s = retry_after_s
         self.limit = limit
+
+
+class Overloaded(IngateError):
+    """More is asked for at a time than there is memory for; the same call can succeed in a moment."""
+
+    error_code = "overloaded"
+    retryable = True
 
 
 class Unreadable(IngateError):

@@ -129,6 +129,12 @@ class Settings:
         "INGATE_MAX_ITEM_BYTES", 4 * 2**20, _whole(1024, 2**30), "Largest item of a request."
     )
     max_batch_items: int = _setting("INGATE_MAX_BATCH_ITEMS", 1000, _whole(1, 100_000), "Most items of one batch.")
+    retention_days: int = _setting(
+        "INGATE_RETENTION_DAYS",
+        0,
+        _whole(0, 36_500),
+        "Finished exchanges received longer ago are removed; 0: kept for ever.",
+    )
     key_requests_per_minute: int = _setting(
         "INGATE_KEY_REQUESTS_PER_MINUTE",
         0,

@@ -20,6 +20,7 @@ from web import (
     evals,
     exchanges,
     failures,
+    inflight,
     ingest,
     keys,
     machine,
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.asgi_app = strict(doors.in_front(app))  # type: ignore[assignment,method-assign]  # as Quart's documentation says
+    inflight.register(app)
     errors.register(app)
     routing.register(app)
     render.register(app)

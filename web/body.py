@@ -15,6 +15,7 @@ from werkzeug.sansio.utils import get_content_length
 
 from app.errors import InvalidRequest, TooLarge, Unsupported
 from app.exchange import invalid_field
+from web import inflight
 from web.headers import Headers
 from web.strict import Receive
 from web.threads import in_thread
@@ -31,10 +32,14 @@ class Disconnected(Exception):
     """The client hung up, or what came is not framed as HTTP: there is nobody to answer."""
 
 
-async def json_body(headers: Headers, read: Callable[[], Awaitable[bytes]], max_bytes: int) -> bytes:
+async def json_body(
+    headers: Headers, read: Callable[[], Awaitable[bytes]], max_bytes: int, hold: Callable[[int], None]
+) -> bytes:
     """Return the decompressed body of a JSON request, of which `read` gives the bytes that come.
 
-    Raises Unsupported, TooLarge (naming the limit) or InvalidRequest, and what `read` raises.
+    hold: counts bytes that are held beside those.
+
+    Raises Unsupported, TooLarge (naming the limit), InvalidRequest or Overloaded, and what `read` raises.
     """
     _check_media_type(headers.get("Content-Type") or "")
     encoding = (headers.get("Content-Encoding") or "identity").strip().lower()
@@ -54,13 +59,17 @@ async def json_body(headers: Headers, read: Callable[[], Awaitable[bytes]], max_
     decoded = await in_thread(_DECODERS[encoding], body, max_bytes) if encoding in _DECODERS else body
     if len(decoded) > max_bytes:
         raise _too_large(max_bytes)
+    if decoded is not body:
+        hold(len(decoded))
     return decoded
 
 
-async def arriving(headers: Headers, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
-    """Return the bytes of a body as Quart does.
+async def arriving(
+    headers: Headers, receive: Receive, max_bytes: int, timeout_s: float, hold: Callable[[int], None]
+) -> bytes:
+    """Return the bytes of a body as Quart does; `hold` counts them as they come.
 
-    Raises RequestEntityTooLarge at its declared length, before it comes, or where it passes the limit, RequestTimeout
+    Raises Overloaded, RequestEntityTooLarge at its declared length, before it comes, or where it passes the limit, RequestTimeout
     when it drips, and Disconnected.
     """
     if (_declared(headers) or 0) > max_bytes:
@@ -74,6 +83,7 @@ async def arriving(headers: Headers, receive: Receive, max_bytes: int, timeout_s
                 if message["type"] == "http.disconnect":
                     raise Disconnected
                 parts.append(message.get("body", b""))
+                hold(len(parts[-1]))
                 size, more = size + len(parts[-1]), message.get("more_body", False)
                 if size > max_bytes:
                     raise RequestEntityTooLarge
@@ -88,7 +98,7 @@ async def read_json(kind: type[T]) -> T:
     Raises InvalidItem with the pointer when a field is wrong, and what `json_body` raises.
     """
     max_bytes = min(_MAX_SMALL_BYTES, current_app.config["SETTINGS"].max_request_bytes)
-    raw = await json_body(Headers(request.scope["headers"]), _data, max_bytes)
+    raw = await json_body(Headers(request.scope["headers"]), _data, max_bytes, inflight.hold)
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:

@@ -19,6 +19,7 @@ from web.answers import Answer
 from web.auth import identify
 from web.body import Disconnected, arriving, json_body
 from web.headers import Headers
+from web.inflight import Held
 from web.routing import OPERATIONS, Operation, refuse_unknown
 from web.sessions import by_https, guards
 from web.strict import App, Message, Receive, Send
@@ -34,10 +35,11 @@ class Incoming(NamedTuple):
     writer: Writer
     #: Gives the bytes of the body as they come.
     arriving: Callable[[], Awaitable[bytes]]
+    held: Held
 
     async def json_body(self) -> bytes:
         """Return the body as `web.body.json_body` does."""
-        return await json_body(self.headers, self.arriving, self.settings.max_request_bytes)
+        return await json_body(self.headers, self.arriving, self.settings.max_request_bytes, self.held.take)
 
 
 Handler = Callable[[Incoming], Awaitable[Answer]]
@@ -76,11 +78,13 @@ def in_front(app: Quart) -> App:
         if one is None or scope["method"].upper() != "POST":
             await behind(scope, receive, send)
             return
-        headers = Headers(scope["headers"])
+        headers, held = Headers(scope["headers"]), Held()
         try:
-            answer = await _answer(one, scope, headers, receive, app)
+            answer = await _answer(one, scope, headers, receive, app, held)
         except Disconnected:
             return
+        finally:
+            held.release()
         https = by_https(scope["scheme"], headers, app.config["SETTINGS"].proxy_hops)
         lines = _lines(answer, guards(scope["path"], https=https))
         await send({"type": "http.response.start", "status": answer.status, "headers": lines})
@@ -89,13 +93,13 @@ def in_front(app: Quart) -> App:
     return served
 
 
-async def _answer(one: _Door, scope: Message, headers: Headers, receive: Receive, app: Quart) -> Answer:
+async def _answer(one: _Door, scope: Message, headers: Headers, receive: Receive, app: Quart, held: Held) -> Answer:
     settings: Settings = app.config["SETTINGS"]
     try:
         identity = await identify(headers, one.role, settings.key_requests_per_minute)
         refuse_unknown(scope["query_string"], set())
-        body = partial(arriving, headers, receive, settings.max_request_bytes, app.config["BODY_TIMEOUT"])
-        return await one.handler(Incoming(identity, scope["path"], headers, settings, app.config["WRITER"], body))
+        body = partial(arriving, headers, receive, settings.max_request_bytes, app.config["BODY_TIMEOUT"], held.take)
+        return await one.handler(Incoming(identity, scope["path"], headers, settings, app.config["WRITER"], body, held))
     except Disconnected:
         raise
     except Exception as error:  # noqa: BLE001 - the one table knows what it is answered with

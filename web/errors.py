@@ -32,6 +32,7 @@ STATUS: dict[type[IngateError], int] = {
     errors.InvalidItem: 422,
     errors.RateLimited: 429,
     errors.Unreadable: 500,
+    errors.Overloaded: 503,
     errors.StoreUnavailable: 503,
 }
 #: Paths that programs call; all others are people's.

@@ -279,6 +279,8 @@ def _known(submissions: Sequence[Submission], new: dict[_Key, _Stored]) -> dict[
                 [project_id, *part],
             )
             known |= {(project_id, row[0]): _Stored(row[1], bytes(row[2])) for row in rows}
+        if any((project_id, request_id) not in known for request_id in request_ids):
+            raise StoreUnavailable("an exchange expired while it was accepted again")
     return known
 
 

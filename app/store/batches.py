@@ -35,6 +35,7 @@ class BatchItem(NamedTuple):
     """One item's result; `state` is one of STATES."""
 
     position: int
+    #: None where a refused item had none, or the exchange that it was a duplicate of has expired.
     request_id: str | None
     state: str
     error_code: str | None
@@ -90,7 +91,7 @@ def items(batch: int, *, state: str | None = None, limit: int = 50, cursor: int 
                       FROM rejection r WHERE r.batch = ? AND r.position > ?
                     UNION ALL
                     SELECT d.position, e.request_id, 'duplicate', NULL, NULL, NULL
-                      FROM duplicate d JOIN exchange e ON e.id = d.exchange_id WHERE d.batch = ? AND d.position > ?
+                      FROM duplicate d LEFT JOIN exchange e ON e.id = d.exchange_id WHERE d.batch = ? AND d.position > ?
                 ) AS item WHERE ? = '' OR state = ? ORDER BY place LIMIT ?""",
             [*[batch, -1 if cursor is None else cursor] * 3, state or "", state or "", limit + 1],
         )

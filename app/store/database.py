@@ -179,6 +179,8 @@ def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
         lock_type="IMMEDIATE",
         returning_clause=True,
         pragmas=[
+            # First, and for new files only: it is settled when the journal mode writes the first page.
+            ("auto_vacuum", "incremental"),
             ("journal_mode", "wal"),
             ("synchronous", "normal" if relaxed else "full"),
             ("busy_timeout", BUSY_TIMEOUT_S * 1000),

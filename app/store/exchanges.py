@@ -198,6 +198,12 @@ def progress(exchange_id: int) -> Progress:
     raise NotFound(f"no state of exchange {exchange_id}")
 
 
+def hold(ids: Sequence[int]) -> set[int]:
+    """Return those that have not expired, and keep them until the caller's transaction ends."""
+    lock = "" if database.is_sqlite() else "FOR KEY SHARE"
+    return {row[0] for row in execute(f"SELECT id FROM exchange WHERE {in_list('id')} {lock}", [id_list(ids)])}
+
+
 def subjects(ids: Sequence[int]) -> list[Subject]:
     """Return what the steps need of a chunk of exchanges."""
     columns = ", ".join(Subject._fields)

@@ -88,6 +88,11 @@ def insert(chunk: Sequence[LogRow]) -> None:
     search.insert([(row.columns[0], row.words) for row in chunk])
 
 
+def indexed_words(found: Extraction) -> list[str]:
+    """Return the words that the search index has of an exchange which is read so."""
+    return words(_masked(found.prompt), _masked(found.completion), _masked(found.system))
+
+
 def rewrite(chunk: Sequence[Entry], *, dry_run: bool) -> Changes:
     """Bring logged exchanges up to date, inside the caller's transaction, and say what that changes.
 

@@ -261,6 +261,22 @@ class Tally(Base):
         primary_key = pw.CompositeKey("project_id", "shard")
 
 
+class Retention(Base):
+    """The last retention run of a project, or the one that is on; those before it are in the audit trail."""
+
+    project_id = pw.IntegerField(primary_key=True)
+    #: Exchanges received before it go.
+    cut = pw.BigIntegerField()
+    started_at = pw.BigIntegerField()
+    #: Null while it is on, also after it was killed.
+    finished_at = pw.BigIntegerField(null=True)
+    #: Until then nobody else may go on with it.
+    leased_until = pw.BigIntegerField()
+    #: What it has removed so far.
+    exchanges = pw.BigIntegerField()
+    batches = pw.BigIntegerField()
+
+
 class Log(Base):
     """What extraction found, as lists and filters need it; inserted once, rewritten only by a reprocess run.
 
@@ -434,5 +450,5 @@ class ReprocessRun(Base):
 
 ALL = (
     Project, ApiKey, SignInLink, LoginSession, AuditEntry, Batch, Rejection, Duplicate, Exchange, Payload, Pending,
-    Failure, Finished, Tally, Log, Evaluator, EvaluatorVersion, Score, EvalRun, Price, ReprocessRun,
+    Failure, Finished, Tally, Retention, Log, Evaluator, EvaluatorVersion, Score, EvalRun, Price, ReprocessRun,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from app.errors import NotFound
-from app.store import audit, database, logs
+from app.store import audit, database, exchanges, logs
 from app.store.database import execute, now_sql
 from app.store.logs import Entry
 from app.store.models import ReprocessRun
@@ -109,6 +109,7 @@ def advance(run: RunRow, chunk: Sequence[Entry], *, failed: int, cursor: int | N
             ],
         )
         if moved and chunk:
+            exchanges.hold([entry.exchange_id for entry in chunk])
             _add(run, logs.rewrite(sorted(chunk, key=lambda entry: entry.exchange_id), dry_run=run.dry_run))
     return bool(moved)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from app.errors import NotFound
-from app.store import database, scores
+from app.store import database, exchanges, scores
 from app.store.database import execute, now_sql
 from app.store.failures import fingerprint
 from app.store.models import EvalRun
@@ -169,7 +169,8 @@ def advance(run: RunRow, rows: Sequence[scores.ScoreRow], *, cursor: int | None)
             ],
         )
         if moved:
-            scores.insert(rows, database.now())
+            held = exchanges.hold([row.exchange_id for row in rows])
+            scores.insert([row for row in rows if row.exchange_id in held], database.now())
     return bool(moved)
 
 

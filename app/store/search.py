@@ -2,11 +2,11 @@
 
 A contentless FTS5 table forgets words only when it is given them back, and nobody has the old ones. So `replace` puts
 the new words under a new rowid of the same exchange, and what is found under an older one does not count. The old words
-stay in the index as dead weight; it grows only where texts are really read differently.
+stay in the index as dead weight; it grows only where texts are really read differently. `forget` is for who has them.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.search import wanted
@@ -49,6 +49,26 @@ def replace(rows: Sequence[tuple[int, list[str]]]) -> None:
     ids = id_list([exchange_id for exchange_id, _ in rows])
     now = dict(execute(f"SELECT exchange_id, generation FROM search_generation WHERE {in_list('exchange_id')}", [ids]))
     insert([(exchange_id + now[exchange_id] * _GENERATION, words) for exchange_id, words in rows])
+
+
+def forget(ids: Sequence[int], words: Mapping[int, list[str]]) -> None:
+    """Take exchanges out of the index for good, inside the caller's transaction.
+
+    words: exactly what is in it of them now, where that is known; SQLite's forgets nothing else.
+    """
+    if not is_sqlite():
+        execute(f"DELETE FROM search WHERE {in_list('exchange_id')}", [id_list(ids)])
+        return
+    now = dict(
+        execute(
+            f"DELETE FROM search_generation WHERE {in_list('exchange_id')} RETURNING exchange_id, generation",
+            [id_list(ids)],
+        )
+    )
+    execute_many(
+        "INSERT INTO search (search, rowid, words) VALUES ('delete', ?, ?)",
+        [(i + now.get(i, 0) * _GENERATION, " ".join(words[i])) for i in ids if i in words],
+    )
 
 
 def digest(words: list[str]) -> int:

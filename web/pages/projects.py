@@ -1,6 +1,6 @@
 """The page of the project's settings: what is masked before it is stored. Everybody sees it, admins change it."""
 
-from quart import Blueprint, Response, redirect, request
+from quart import Blueprint, Response, current_app, redirect, request
 
 from app.masking import Mask
 from app.store import projects
@@ -17,7 +17,10 @@ routes = Blueprint("project_pages", __name__)
 async def settings(who: Viewer) -> Response:
     """Show the settings of the project."""
     row = await in_thread(projects.get, who.project_id)
-    return await render("projects/settings.html", viewer=who, project=row, saved="saved" in request.args)
+    days = current_app.config["SETTINGS"].retention_days
+    return await render(
+        "projects/settings.html", viewer=who, project=row, saved="saved" in request.args, retention_days=days
+    )
 
 
 @page(routes, "/settings", role="admin", method="POST")
