@@ -32,7 +32,7 @@ def entries(reads: dict[int, memo.Read]) -> tuple[dict[int, Entry], dict[int, Ex
             at_ms=subject.called_at,
             own=own.get(subject.project_id, ()),
         )
-        return Entry(exchange_id, subject.project_id, found, cost)
+        return Entry(subject, found, cost)
 
     return stage.each(list(reads), work)
 

@@ -17,6 +17,7 @@ from playhouse.postgres_ext import PooledPsycopg3Database
 from psycopg.errors import ReadOnlySqlTransaction, UndefinedColumn, UndefinedTable
 
 from app.errors import StoreUnavailable
+from app.latencies import Packed
 from app.store.models import db
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -161,7 +162,7 @@ def check_writable() -> None:
 def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
     path = unquote(url.removeprefix("sqlite://").removeprefix("/"))
     path = "/" + path.lstrip("/") if url.startswith("sqlite:////") else path
-    database: peewee.Database = PooledSqliteDatabase(
+    database = PooledSqliteDatabase(
         path,
         max_connections=max_connections,
         timeout=BUSY_TIMEOUT_S,
@@ -176,7 +177,11 @@ def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
             ("cache_size", -16_000),
         ],
     )
-    return database
+    database.register_function(Packed.one, "latencies_of", 1, deterministic=True)
+    database.register_function(Packed.add, "latencies_add", 2, deterministic=True)
+    database.register_aggregate(Packed.Sum, "latencies_sum", 1)
+    bound: peewee.Database = database
+    return bound
 
 
 def _postgresql(url: str, relaxed: bool, statement_timeout_s: int, max_connections: int) -> peewee.Database:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -12,7 +13,8 @@ from app.masking import mask_text
 from app.pricing import Cost, Line
 from app.search import words
 from app.shapes import buckets
-from app.store import bulk, database, pending, search
+from app.store import bulk, database, pending, search, usage
+from app.store.exchanges import Subject
 from app.store.models import Flag, Log, Step
 
 T = TypeVar("T")
@@ -37,16 +39,21 @@ _KEYS = 2
 _COST_USD, _WORDS_DIGEST = _COLUMNS.index("cost_usd"), _COLUMNS.index("words_digest")
 #: A row in which nothing else differs says the same as before.
 _VERSIONS = frozenset({"extractor_version", "price_version"})
+_COUNTED = itemgetter(*map(_COLUMNS.index, usage.LOG_COLUMNS))
 _LINES = msgspec.json.Decoder(tuple[Line, ...])
 
 
 class Entry(NamedTuple):
     """An exchange that is ready for the log."""
 
-    exchange_id: int
-    project_id: int
+    subject: Subject
     found: Extraction
     cost: Cost
+
+    @property
+    def exchange_id(self) -> int:
+        """Whose row it will be."""
+        return self.subject.id
 
 
 class Changes(NamedTuple):
@@ -72,9 +79,11 @@ def keep(chunk: Sequence[Entry]) -> list[int]:
     """Log exchanges and move them on, in one transaction; return the ids of those that moved."""
     with database.transaction():
         moved = set(pending.advance([entry.exchange_id for entry in chunk], Step.LOG))
-        rows = [_row(entry) for entry in chunk if entry.exchange_id in moved]
+        entries = [entry for entry in chunk if entry.exchange_id in moved]
+        rows = [_row(entry) for entry in entries]
         bulk.insert(Log, _COLUMNS, [row for row, _ in rows], ignore=True)
         search.insert([(row[0], found) for row, found in rows])
+        usage.add([_call(entry, row) for entry, (row, _) in zip(entries, rows, strict=True)])
     return sorted(moved)
 
 
@@ -84,13 +93,18 @@ def rewrite(chunk: Sequence[Entry], *, dry_run: bool) -> Changes:
     dry_run: only say it.
     """
     before = _stored([entry.exchange_id for entry in chunk])
-    rows = [(before[entry.exchange_id], *_row(entry)) for entry in chunk if entry.exchange_id in before]
+    entries = [entry for entry in chunk if entry.exchange_id in before]
+    rows = [(before[entry.exchange_id], *_row(entry)) for entry in entries]
     differing = [_differing(old, new) for old, new, _ in rows]
     fields = Counter(name for names in differing for name in names)
     if not dry_run:
         stale = [new for (_, new, _), names in zip(rows, differing, strict=True) if names]
         bulk.update(Log, _COLUMNS[:1], _COLUMNS[_KEYS:], [(row[0], *row[_KEYS:]) for row in stale])
         search.replace([(new[0], found) for old, new, found in rows if old[_WORDS_DIGEST] != new[_WORDS_DIGEST]])
+        usage.add(
+            [_call(entry, new) for entry, (_, new, _) in zip(entries, rows, strict=True)],
+            gone=[_call(entry, old) for entry, (old, _, _) in zip(entries, rows, strict=True)],
+        )
     return Changes(
         changed=sum(not names <= _VERSIONS for names in differing),
         fields=dict(fields),
@@ -183,13 +197,13 @@ def preview(text: str | None) -> str | None:
 
 def _row(entry: Entry) -> tuple[bulk.Row, list[str]]:
     """Return the row of an exchange, and its words for the search index; no key or token is in either."""
-    exchange_id, project_id, found, cost = entry
+    subject, found, cost = entry
     tokens, usage = found.token_count or TokenCount(), found.answered.usage
     # Whole texts are masked, before they are cut: half of a key is not told apart.
     prompt, completion, system = _masked(found.prompt), _masked(found.completion), _masked(found.system)
     indexed = words(prompt, completion, system)
     row = (
-        exchange_id, project_id, found.shape, found.status, found.reason, found.provider, found.model,
+        subject.id, subject.project_id, found.shape, found.status, found.reason, found.provider, found.model,
         found.response_model, found.answered.finish_reason, preview(prompt), preview(completion),
         tokens.prompt, tokens.completion, tokens.total, _flags(found), usage.cached_tokens,
         usage.cache_creation_tokens, usage.reasoning_tokens, cost.usd, cost.unpriced, cost.matched_model,
@@ -197,6 +211,10 @@ def _row(entry: Entry) -> tuple[bulk.Row, list[str]]:
         search.digest(indexed), VERSION,
     )  # fmt: skip
     return tuple(_masked(value) for value in row), indexed
+
+
+def _call(entry: Entry, row: bulk.Row) -> usage.Call:
+    return usage.Call(entry.subject, *_COUNTED(row))
 
 
 def _masked(value: T) -> T:

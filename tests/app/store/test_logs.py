@@ -4,7 +4,7 @@ import pytest
 
 from app.extraction import Extraction
 from app.pricing import Cost
-from app.store import logs
+from app.store import exchanges, logs
 from app.store.logs import Entry
 from tests.helpers import accept, item, sql, work
 from tests.secrets import planted
@@ -44,7 +44,7 @@ def test_an_exchange_that_moved_already_is_not_logged_again() -> None:
     ids = accept(item())
     work()
 
-    assert logs.keep([Entry(ids[0], 1, Extraction(model="other"), Cost())]) == []
+    assert logs.keep([Entry(exchanges.subjects(ids)[0], Extraction(model="other"), Cost())]) == []
     assert sql("SELECT model FROM log") == [("gpt-4o-mini",)]
 
 

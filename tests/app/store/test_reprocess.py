@@ -26,7 +26,7 @@ def entry(usd: float | None) -> Entry:
     work()
     found = memo.read([exchange_id])[0][exchange_id].extraction
     memo.forget([exchange_id])
-    return Entry(exchange_id, exchanges.subjects([exchange_id])[0].project_id, found, Cost(usd=usd))
+    return Entry(exchanges.subjects([exchange_id])[0], found, Cost(usd=usd))
 
 
 def test_a_run_begins_at_the_newest() -> None:

@@ -1,0 +1,321 @@
+"""Roll-ups of live calls: by hour and day, by day and user, by session; what usage, users and sessions are read from.
+
+They are written where a call is logged, in the same transaction, and so count each call once. They outlive the
+exchanges: retention takes those, not what they add up to. All sums are of whole numbers, so they are exact, in any
+order, when a reprocess run subtracts what a call counted as and adds what it counts as now.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from operator import add as plus
+from operator import neg
+from typing import Any, NamedTuple
+
+from app import latencies
+from app.store import bulk, database
+from app.store.database import execute, execute_many, is_sqlite
+from app.store.exchanges import Subject
+from app.store.models import Flag, Kind
+
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+#: 2020-01-01: no call was before. Clients whose clock is not set would make an hour of 1970 theirs.
+EARLIEST_MS = 1_577_836_800_000
+#: Characters of a provider or model that tell it from others: a response may name any, and an index takes 2,704 bytes.
+MAX_NAME = 256
+
+#: Picodollars of a dollar.
+PICO = 10**12
+
+#: What a call is counted by that its log row says, in the order of Call.
+LOG_COLUMNS = (
+    "provider", "model", "response_model", "flags", "prompt_tokens", "completion_tokens", "total_tokens",
+    "cached_tokens", "cache_creation_tokens", "reasoning_tokens", "cost_usd", "unpriced",
+)  # fmt: skip
+
+
+class Call(NamedTuple):
+    """A logged exchange."""
+
+    subject: Subject
+    provider: str | None
+    model: str | None
+    response_model: str | None
+    flags: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+    cached_tokens: int | None
+    cache_creation_tokens: int | None
+    reasoning_tokens: int | None
+    cost_usd: float | None
+    unpriced: str | None
+
+    @property
+    def counted_at(self) -> int:
+        """The moment that a call counts at: when it was made, unless that is after it came here or before any was."""
+        received_at, started_at = self.subject.received_at, self.subject.started_at
+        if started_at is None or not EARLIEST_MS <= started_at <= received_at:
+            return received_at
+        return started_at
+
+
+class _Table(NamedTuple):
+    name: str
+    #: PostgreSQL's types by column.
+    keys: dict[str, str]
+    sums: dict[str, str]
+    #: Columns that keep the smallest or the greatest value, by the comparison that chooses it.
+    extremes: dict[str, str] = {}  # noqa: RUF012 - a constant
+
+    @property
+    def columns(self) -> list[str]:
+        return [*self.keys, *self.extremes, *self.sums]
+
+
+#: The last of a row's columns, where there is one.
+_LATENCIES = "latencies"
+_MEASURED = {
+    "requests": "bigint", "errors": "bigint", "metered": "bigint", "prompt_tokens": "float8",
+    "completion_tokens": "float8", "priced": "bigint", "cost_pico": "float8", "timed": "bigint", "latency_us": "float8",
+}  # fmt: skip
+_USAGE = {
+    **_MEASURED, "total_tokens": "float8", "cached_tokens": "float8", "cache_creation_tokens": "float8",
+    "reasoning_tokens": "float8", "unpriced": "bigint", _LATENCIES: "numeric",
+}  # fmt: skip
+_CUT_BY = {"provider": "text", "model": "text", "status_class": "smallint", "key_id": "int"}
+_PERIOD = {"project_id": "int", "start": "bigint"}
+_HOUR = _Table("usage_hour", _PERIOD | _CUT_BY, _USAGE)
+_DAY = _Table("usage_day", _PERIOD | _CUT_BY, _USAGE)
+_DAY_USER = _Table("usage_day_user", _PERIOD | {"user_id": "text"}, _MEASURED)
+_SESSION = _Table(
+    "session",
+    {"project_id": "int", "session_id": "text"},
+    _MEASURED,
+    {"first_at": "<", "last_at": ">"},
+)
+
+Sums = list[int]
+
+
+class Totals(NamedTuple):
+    """Rows to add to the roll-ups, in the order of their keys, and by that every worker locks them."""
+
+    hours: list[bulk.Row]
+    days: list[bulk.Row]
+    users: list[bulk.Row]
+    sessions: list[bulk.Row]
+
+
+def add(calls: Iterable[Call], gone: Iterable[Call] = ()) -> None:
+    """Count calls, and no longer count those that are gone, inside the caller's transaction.
+
+    It belongs at the end of it: other workers count in the same rows, and wait from here to the commit.
+    """
+    for table, rows in zip((_HOUR, _DAY, _DAY_USER, _SESSION), totals(calls, gone), strict=True):
+        if rows:
+            _upsert(table, rows)
+
+
+def totals(calls: Iterable[Call], gone: Iterable[Call] = ()) -> Totals:
+    """Sum live calls up, and subtract those that are gone. Pure."""
+    hours: dict[bulk.Row, Sums] = {}
+    users: dict[bulk.Row, Sums] = {}
+    sessions: dict[bulk.Row, Sums] = {}
+    spans: dict[bulk.Row, tuple[int, int]] = {}
+    for sign, some in ((1, calls), (-1, gone)):
+        for call in some:
+            subject, at = call.subject, call.counted_at
+            if subject.kind != Kind.LIVE:
+                continue
+            values = _values(call) if sign > 0 else [*map(neg, _values(call))]
+            hour = at - at % HOUR_MS
+            provider, model = (call.provider or "")[:MAX_NAME], (call.response_model or call.model or "")[:MAX_NAME]
+            _count(
+                hours,
+                (subject.project_id, hour, provider, model, (subject.status_code or 0) // 100, subject.key_id or 0),
+                values,
+            )
+            if subject.user_id:
+                _count(users, (subject.project_id, at - at % DAY_MS, subject.user_id), values[: len(_MEASURED)])
+            if subject.session_id:
+                key = subject.project_id, subject.session_id
+                _count(sessions, key, values[: len(_MEASURED)])
+                first, last = spans.get(key, (at, at))
+                spans[key] = min(first, at), max(last, at)
+    days: dict[bulk.Row, Sums] = {}
+    for (project_id, hour, *cut), values in hours.items():
+        _count(days, (project_id, hour - hour % DAY_MS, *cut), values)
+    return Totals(
+        _rows(hours), _rows(days), _rows(users), _rows({(*key, *spans[key]): v for key, v in sessions.items()})
+    )
+
+
+def _values(call: Call) -> Sums:
+    """What one call counts as, in the order of _USAGE."""
+    latency_ms = call.subject.latency_ms
+    return [
+        1,
+        (call.subject.status_code or 0) >= 400 or (call.flags & Flag.ERROR) != 0,
+        call.prompt_tokens is not None or call.completion_tokens is not None,
+        call.prompt_tokens or 0,
+        call.completion_tokens or 0,
+        call.cost_usd is not None,
+        _whole((call.cost_usd or 0.0) * PICO),
+        latency_ms is not None,
+        _whole((latency_ms or 0.0) * 1000),
+        call.total_tokens or 0,
+        call.cached_tokens or 0,
+        call.cache_creation_tokens or 0,
+        call.reasoning_tokens or 0,
+        call.unpriced is not None,
+        0 if latency_ms is None else latencies.one(latency_ms),
+    ]
+
+
+def _whole(value: float) -> int:
+    """Round as SQL does."""
+    return math.floor(value + 0.5)
+
+
+def _count(sums: dict[bulk.Row, Sums], key: bulk.Row, values: Sums) -> None:
+    before = sums.get(key)
+    sums[key] = values if before is None else [*map(plus, before, values)]
+
+
+def _rows(sums: dict[bulk.Row, Sums]) -> list[bulk.Row]:
+    return [(*key, *values) for key, values in sorted(sums.items()) if any(values)]
+
+
+def _upsert(table: _Table, rows: Sequence[bulk.Row]) -> None:
+    into = f"INSERT INTO {table.name} ({', '.join(table.columns)})"
+    changes = {name: f"{table.name}.{name} + excluded.{name}" for name in table.sums} | {
+        name: f"CASE WHEN excluded.{name} {by} {table.name}.{name} THEN excluded.{name} ELSE {table.name}.{name} END"
+        for name, by in table.extremes.items()
+    }
+    if is_sqlite() and _LATENCIES in changes:
+        rows = [(*row[:-1], latencies.pack(row[-1])) for row in rows]
+        changes[_LATENCIES] = f"latencies_add({table.name}.latencies, excluded.latencies)"
+    update = f"""ON CONFLICT ({", ".join(table.keys)}) DO UPDATE SET
+        {", ".join(f"{name} = {new}" for name, new in changes.items())}"""
+    if is_sqlite():
+        execute_many(f"{into} VALUES ({', '.join('?' * len(table.columns))}) {update}", rows)
+        return
+    types = [*table.keys.values(), *["bigint"] * len(table.extremes), *table.sums.values()]
+    # One statement of one text, whatever the number of rows.
+    execute(
+        f"{into} SELECT * FROM unnest({', '.join(f'?::{kind}[]' for kind in types)}) {update}",
+        [_array(kind, values) for kind, values in zip(types, zip(*rows, strict=True), strict=True)],
+    )
+
+
+def _array(kind: str, values: Sequence[Any]) -> object:
+    """An array of numbers as PostgreSQL writes it: the driver would look at each of them."""
+    return list(values) if kind == "text" else "{" + ",".join(map(str, map(int, values))) + "}"
+
+
+def rebuild() -> None:
+    """Sum up again, from the exchanges that are there; what counts meanwhile waits for it.
+
+    What retention has taken stays counted: a project that lost exchanges is summed up again from the first day of which
+    it lost none.
+    """
+    with database.transaction():
+        if not is_sqlite():
+            execute("SET LOCAL statement_timeout = 0")
+            execute("LOCK TABLE usage_hour, usage_day, usage_day_user, session IN EXCLUSIVE MODE")
+        for (project_id,) in execute("SELECT id FROM project ORDER BY id"):
+            _rebuild(project_id, _complete_since(project_id))
+
+
+def _complete_since(project_id: int) -> int:
+    """The first millisecond of the day from which on no exchange of a project has expired."""
+    expired, oldest = execute(
+        """SELECT (SELECT sum(expired) FROM tally WHERE project_id = ?),
+                  (SELECT min(received_at) FROM exchange WHERE project_id = ?)""",
+        [project_id, project_id],
+    )[0]
+    if not expired:
+        return 0
+    return -(-(database.now() if oldest is None else oldest) // DAY_MS) * DAY_MS
+
+
+def _rebuild(project_id: int, since: int) -> None:
+    for table in (_HOUR, _DAY, _DAY_USER):
+        execute(f"DELETE FROM {table.name} WHERE project_id = ? AND start >= ?", [project_id, since])
+    execute("DELETE FROM session WHERE project_id = ? AND first_at >= ?", [project_id, since])
+    cut = ", ".join(_CUT_BY)
+    merged = ", ".join([*(f"sum({name})" for name in _USAGE if name != _LATENCIES), merged_latencies()])
+    hours = f"SELECT * FROM usage_hour WHERE project_id = ? AND start >= {since}"
+    for table, keys, sums, source in (
+        (_HOUR, f"project_id, at - at % {HOUR_MS}, {cut}", _sums(_USAGE), _calls(since)),
+        (_DAY, f"project_id, start - start % {DAY_MS}, {cut}", merged, hours),
+        (_DAY_USER, f"project_id, at - at % {DAY_MS}, user_id", _sums(_MEASURED), _calls(since, "user_id")),
+        (_SESSION, "project_id, session_id", f"min(at), max(at), {_sums(_MEASURED)}", _calls(since, "session_id")),
+    ):
+        # A session that began with what has expired is still there, and stays as it is.
+        execute(
+            f"""INSERT INTO {table.name} ({", ".join(table.columns)})
+                SELECT {keys}, {sums} FROM ({source}) AS call GROUP BY {keys} ON CONFLICT DO NOTHING""",
+            [project_id],
+        )
+
+
+def merged_latencies() -> str:
+    """The SQL that merges the histograms of a group of rows; `read_latencies` reads what it gives."""
+    return "latencies_sum(latencies)" if is_sqlite() else "sum(latencies)::text"
+
+
+def read_latencies(merged: bytes | str | None) -> int:
+    """Return a merged histogram."""
+    if isinstance(merged, bytes):
+        return latencies.unpack(merged)
+    return int(merged or 0)
+
+
+def _calls(since: int, named: str | None = None) -> str:
+    """Live calls of a project that count from a moment on, as `Call` has them; of those, the ones that name a thing."""
+    return f"""SELECT * FROM (
+        SELECT e.project_id, e.user_id, e.session_id, coalesce(e.key_id, 0) AS key_id, e.latency_ms,
+               CASE WHEN e.started_at BETWEEN {EARLIEST_MS} AND e.received_at THEN e.started_at
+                    ELSE e.received_at END AS at,
+               coalesce(e.status_code, 0) AS status_code, coalesce(e.status_code, 0) / 100 AS status_class,
+               substr(coalesce(l.provider, ''), 1, {MAX_NAME}) AS provider,
+               substr(coalesce(nullif(l.response_model, ''), l.model, ''), 1, {MAX_NAME}) AS model, l.flags,
+               l.prompt_tokens, l.completion_tokens, l.total_tokens, l.cached_tokens, l.cache_creation_tokens,
+               l.reasoning_tokens, l.cost_usd, l.unpriced
+          FROM exchange e JOIN log l ON l.exchange_id = e.id
+         WHERE e.project_id = ? AND e.received_at >= {since} AND e.kind = {Kind.LIVE}) AS live
+     WHERE at >= {since}{f" AND {named} <> ''" if named else ""}"""
+
+
+def _sums(names: Iterable[str]) -> str:
+    """What a group of calls counts as: the same as `_values` of each, added up."""
+
+    def whole(value: str) -> str:
+        return f"coalesce(sum({f'round({value})' if is_sqlite() else f'floor({value} + 0.5)'}), 0)"
+
+    def known(condition: str) -> str:
+        return f"sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"
+
+    special = {
+        "requests": "count(*)",
+        "errors": known(f"status_code >= 400 OR (flags & {Flag.ERROR}) <> 0"),
+        "metered": known("prompt_tokens IS NOT NULL OR completion_tokens IS NOT NULL"),
+        "priced": known("cost_usd IS NOT NULL"),
+        "cost_pico": whole(f"cost_usd * {PICO}.0"),
+        "timed": known("latency_ms IS NOT NULL"),
+        "latency_us": whole("latency_ms * 1000.0"),
+        "unpriced": known("unpriced IS NOT NULL"),
+        _LATENCIES: _histogram(),
+    }
+    # As doubles: no sum is out of range then.
+    return ", ".join(special.get(n, f"coalesce(sum(CAST({n} AS double precision)), 0)") for n in names)
+
+
+def _histogram() -> str:
+    if is_sqlite():
+        return "latencies_sum(latencies_of(latency_ms))"
+    ones, bounds = ",".join(map(str, latencies.ONES)), ",".join(map(repr, latencies.BOUNDS))
+    bucket = f"width_bucket(latency_ms, '{{{bounds}}}'::float8[])"
+    return f"coalesce(sum(('{{{ones}}}'::numeric[])[1 + {bucket}]), 0)"
