@@ -29,6 +29,7 @@ from web import (
     reprocess,
     routing,
     sessions,
+    usage,
 )
 from web.strict import strict
 from web.threads import THREADS
@@ -49,6 +50,7 @@ MODULES = (
     audit,
     prices,
     reprocess,
+    usage,
     machine,
     sessions,
     demo,

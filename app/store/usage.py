@@ -1,4 +1,4 @@
-"""Roll-ups of live calls: by hour and day, by day and user, by session; what usage, users and sessions are read from.
+"""Roll-ups of live calls: by hour and day, by day and user, by session; figures.py reads them.
 
 They are written where a call is logged, in the same transaction, and so count each call once. They outlive the
 exchanges: retention takes those, not what they add up to. All sums are of whole numbers, so they are exact, in any
@@ -214,79 +214,67 @@ def _array(kind: str, values: Sequence[Any]) -> object:
     return list(values) if kind == "text" else "{" + ",".join(map(str, map(int, values))) + "}"
 
 
-def rebuild() -> None:
-    """Sum up again, from the exchanges that are there; what counts meanwhile waits for it.
+def rebuild() -> list[int]:
+    """Sum up again, from the exchanges that are there; what counts meanwhile waits. Return projects left as they are.
 
-    What retention has taken stays counted: a project that lost exchanges is summed up again from the first day of which
-    it lost none.
+    A project whose exchanges have begun to expire keeps the roll-ups it has: they know more than what is left.
     """
     with database.transaction():
         if not is_sqlite():
             execute("SET LOCAL statement_timeout = 0")
             execute("LOCK TABLE usage_hour, usage_day, usage_day_user, session IN EXCLUSIVE MODE")
+        expired = execute(
+            """SELECT project_id FROM tally GROUP BY project_id HAVING sum(expired) > 0
+                  AND EXISTS (SELECT 1 FROM usage_day d WHERE d.project_id = tally.project_id) ORDER BY 1"""
+        )
+        kept = [row[0] for row in expired]
         for (project_id,) in execute("SELECT id FROM project ORDER BY id"):
-            _rebuild(project_id, _complete_since(project_id))
+            if project_id not in kept:
+                _rebuild(project_id)
+    return kept
 
 
-def _complete_since(project_id: int) -> int:
-    """The first millisecond of the day from which on no exchange of a project has expired."""
-    expired, oldest = execute(
-        """SELECT (SELECT sum(expired) FROM tally WHERE project_id = ?),
-                  (SELECT min(received_at) FROM exchange WHERE project_id = ?)""",
-        [project_id, project_id],
-    )[0]
-    if not expired:
-        return 0
-    return -(-(database.now() if oldest is None else oldest) // DAY_MS) * DAY_MS
-
-
-def _rebuild(project_id: int, since: int) -> None:
-    for table in (_HOUR, _DAY, _DAY_USER):
-        execute(f"DELETE FROM {table.name} WHERE project_id = ? AND start >= ?", [project_id, since])
-    execute("DELETE FROM session WHERE project_id = ? AND first_at >= ?", [project_id, since])
+def _rebuild(project_id: int) -> None:
     cut = ", ".join(_CUT_BY)
-    merged = ", ".join([*(f"sum({name})" for name in _USAGE if name != _LATENCIES), merged_latencies()])
-    hours = f"SELECT * FROM usage_hour WHERE project_id = ? AND start >= {since}"
+    day = ", ".join("sum(latencies)" if n == _LATENCIES and not is_sqlite() else _merged(n) for n in _USAGE)
     for table, keys, sums, source in (
-        (_HOUR, f"project_id, at - at % {HOUR_MS}, {cut}", _sums(_USAGE), _calls(since)),
-        (_DAY, f"project_id, start - start % {DAY_MS}, {cut}", merged, hours),
-        (_DAY_USER, f"project_id, at - at % {DAY_MS}, user_id", _sums(_MEASURED), _calls(since, "user_id")),
-        (_SESSION, "project_id, session_id", f"min(at), max(at), {_sums(_MEASURED)}", _calls(since, "session_id")),
+        (_HOUR, f"project_id, at / {HOUR_MS} * {HOUR_MS}, {cut}", _sums(_USAGE), _CALLS),
+        (_DAY, f"project_id, start / {DAY_MS} * {DAY_MS}, {cut}", day, "SELECT * FROM usage_hour WHERE project_id = ?"),
+        (
+            _DAY_USER,
+            f"project_id, at / {DAY_MS} * {DAY_MS}, user_id",
+            _sums(_MEASURED),
+            f"{_CALLS} AND e.user_id <> ''",
+        ),
+        (
+            _SESSION,
+            "project_id, session_id",
+            f"min(at), max(at), {_sums(_MEASURED)}",
+            f"{_CALLS} AND e.session_id <> ''",
+        ),
     ):
-        # A session that began with what has expired is still there, and stays as it is.
+        execute(f"DELETE FROM {table.name} WHERE project_id = ?", [project_id])
         execute(
             f"""INSERT INTO {table.name} ({", ".join(table.columns)})
-                SELECT {keys}, {sums} FROM ({source}) AS call GROUP BY {keys} ON CONFLICT DO NOTHING""",
+                SELECT {keys}, {sums} FROM ({source}) AS call GROUP BY {keys}""",
             [project_id],
         )
 
 
-def merged_latencies() -> str:
-    """The SQL that merges the histograms of a group of rows; `read_latencies` reads what it gives."""
-    return "latencies_sum(latencies)" if is_sqlite() else "sum(latencies)::text"
+#: Live calls of a project, as `Call` has them.
+_CALLS = f"""SELECT e.project_id, e.user_id, e.session_id, coalesce(e.key_id, 0) AS key_id, e.latency_ms,
+        CASE WHEN e.started_at BETWEEN {EARLIEST_MS} AND e.received_at THEN e.started_at ELSE e.received_at END AS at,
+        coalesce(e.status_code, 0) AS status_code, coalesce(e.status_code, 0) / 100 AS status_class,
+        substr(coalesce(l.provider, ''), 1, {MAX_NAME}) AS provider,
+        substr(coalesce(nullif(l.response_model, ''), l.model, ''), 1, {MAX_NAME}) AS model, l.flags,
+        l.prompt_tokens, l.completion_tokens, l.total_tokens, l.cached_tokens, l.cache_creation_tokens,
+        l.reasoning_tokens, l.cost_usd, l.unpriced
+   FROM exchange e JOIN log l ON l.exchange_id = e.id
+  WHERE e.project_id = ? AND e.kind = {Kind.LIVE}"""
 
 
-def read_latencies(merged: bytes | str | None) -> int:
-    """Return a merged histogram."""
-    if isinstance(merged, bytes):
-        return latencies.unpack(merged)
-    return int(merged or 0)
-
-
-def _calls(since: int, named: str | None = None) -> str:
-    """Live calls of a project that count from a moment on, as `Call` has them; of those, the ones that name a thing."""
-    return f"""SELECT * FROM (
-        SELECT e.project_id, e.user_id, e.session_id, coalesce(e.key_id, 0) AS key_id, e.latency_ms,
-               CASE WHEN e.started_at BETWEEN {EARLIEST_MS} AND e.received_at THEN e.started_at
-                    ELSE e.received_at END AS at,
-               coalesce(e.status_code, 0) AS status_code, coalesce(e.status_code, 0) / 100 AS status_class,
-               substr(coalesce(l.provider, ''), 1, {MAX_NAME}) AS provider,
-               substr(coalesce(nullif(l.response_model, ''), l.model, ''), 1, {MAX_NAME}) AS model, l.flags,
-               l.prompt_tokens, l.completion_tokens, l.total_tokens, l.cached_tokens, l.cache_creation_tokens,
-               l.reasoning_tokens, l.cost_usd, l.unpriced
-          FROM exchange e JOIN log l ON l.exchange_id = e.id
-         WHERE e.project_id = ? AND e.received_at >= {since} AND e.kind = {Kind.LIVE}) AS live
-     WHERE at >= {since}{f" AND {named} <> ''" if named else ""}"""
+def _merged(name: str) -> str:
+    return "latencies_sum(latencies)" if name == _LATENCIES else f"sum({name})"
 
 
 def _sums(names: Iterable[str]) -> str:
