@@ -11,7 +11,7 @@ from app.errors import InvalidItem, NotFound
 from app.store import database, figures
 from app.store.figures import Cut, Figures, Window
 from app.store.keys import Identity
-from app.store.usage import DAY_MS, HOUR_MS, PICO
+from app.store.usage import DAY_MS, EARLIEST_MS, HOUR_MS, PICO
 from web.query import TIME, limit, moment, shown
 from web.routing import LIMIT, Parameter, json_answer, operation
 from web.threads import in_thread
@@ -285,11 +285,14 @@ async def _now() -> int:
 
 
 def _window(now: int, step: int, *, most: int | None = None) -> Window:
-    """Read since and until, and widen them to whole periods of `step` ms, at most so many."""
+    """Read since and until, and widen them to whole periods of `step` ms, at most so many.
+
+    No call counts before EARLIEST_MS or in the future.
+    """
     until = moment("until", request.args.get("until"))
-    until = now if until is None else until
+    until = now if until is None else min(until, now)
     since = moment("since", request.args.get("since"))
-    since = until - DEFAULT_DAYS * DAY_MS if since is None else since
+    since = max(EARLIEST_MS, until - DEFAULT_DAYS * DAY_MS if since is None else since)
     if since >= until:
         raise InvalidItem("since: not before until", error_code="out_of_range", pointer="/since")
     window = Window(since // step * step, -(-until // step) * step)
@@ -360,13 +363,13 @@ def _at(milliseconds: int) -> str:
 
 
 def _totals(sums: Figures) -> dict[str, Any]:
-    """Write figures as the API gives them: of calls that do not say a thing its sum is not known, of no calls it is 0."""
+    """Write figures as the API gives them: a sum that none of some calls says is not known, that of no calls is 0."""
 
     def known(count: int, value: Any) -> Any:
         return value if count or not sums.requests else None
 
-    found = latencies.percentiles(sums.latencies or 0, PERCENTS) or [None] * len(PERCENTS)
-    p50, p95, p99 = (None if value is None else round(value, 1) for value in found)
+    found = latencies.percentiles(sums.latencies or 0, PERCENTS)
+    p50, p95, p99 = (None, None, None) if found is None else (round(value, 1) for value in found)
     return {
         "total_requests": sums.requests,
         "total_errors": sums.errors,

@@ -69,7 +69,7 @@ def summary(project_id: int, window: Window, cut: Cut) -> Figures:
 
 
 def series(project_id: int, window: Window, cut: Cut, *, daily: bool) -> dict[int, Figures]:
-    """Add up the calls of a time by day, which it begins and ends with, or by hour; periods without calls are absent."""
+    """Add up the calls of a time by hour or, where it is of whole days, by day; periods without calls are absent."""
     source, params = _rows("usage_day" if daily else "usage_hour", project_id, window, cut)
     with database.session():
         rows = execute(f"SELECT start, {_sums()} FROM ({source}) AS usage GROUP BY start", params)
@@ -202,4 +202,5 @@ def _figures(row: Sequence[Any]) -> Figures:
     if len(row) == len(_EVERYWHERE):
         return Figures(*sums)
     merged = row[-1]
-    return Figures(*sums, latencies.unpack(merged) if isinstance(merged, bytes) else int(merged or 0))
+    histogram = latencies.unpack(merged) if isinstance(merged, bytes) else int(merged or 0)
+    return Figures(*sums)._replace(latencies=histogram)

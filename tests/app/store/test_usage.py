@@ -283,7 +283,10 @@ def test_what_a_transaction_takes_back_was_never_counted() -> None:
 
 
 def test_rebuilding_finds_what_was_not_counted() -> None:
-    accept(*[item(tags={"user_id": f"u{n}", "session_id": "s"}, started_at="2024-01-01") for n in range(3)], item())
+    accept(
+        *[item(tags={"user_id": f"u{n}", "session_id": "s"}, started_at="2024-01-01T00:00:00Z") for n in range(3)],
+        item(),
+    )
     work()
     right = stored()
     sql("DELETE FROM usage_hour")
