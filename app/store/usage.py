@@ -6,8 +6,8 @@ order, when a reprocess run subtracts what a call counted as and adds what it co
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from operator import add as plus
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from operator import neg
 from typing import Any, NamedTuple
 
@@ -96,6 +96,7 @@ _SESSION = _Table(
 )
 
 Sums = list[int]
+Groups = defaultdict[bulk.Row, list[Sums]]
 
 
 class Totals(NamedTuple):
@@ -119,36 +120,31 @@ def add(calls: Iterable[Call], gone: Iterable[Call] = ()) -> None:
 
 def totals(calls: Iterable[Call], gone: Iterable[Call] = ()) -> Totals:
     """Sum live calls up, and subtract those that are gone. Pure."""
-    hours: dict[bulk.Row, Sums] = {}
-    users: dict[bulk.Row, Sums] = {}
-    sessions: dict[bulk.Row, Sums] = {}
-    spans: dict[bulk.Row, tuple[int, int]] = {}
+    hours: Groups = defaultdict(list)
+    days: Groups = defaultdict(list)
+    users: Groups = defaultdict(list)
+    sessions: Groups = defaultdict(list)
+    spans: defaultdict[bulk.Row, list[int]] = defaultdict(list)
     for sign, some in ((1, calls), (-1, gone)):
         for call in some:
             subject, at = call.subject, call.counted_at
             if subject.kind != Kind.LIVE:
                 continue
             values = _values(call) if sign > 0 else [*map(neg, _values(call))]
-            hour = at - at % HOUR_MS
             provider, model = (call.provider or "")[:MAX_NAME], (call.response_model or call.model or "")[:MAX_NAME]
-            _count(
-                hours,
-                (subject.project_id, hour, provider, model, (subject.status_code or 0) // 100, subject.key_id or 0),
-                values,
-            )
+            cut = provider, model, (subject.status_code or 0) // 100, subject.key_id or 0
+            hours[subject.project_id, at - at % HOUR_MS, *cut].append(values)
             if subject.user_id:
-                _count(users, (subject.project_id, at - at % DAY_MS, subject.user_id), values[: len(_MEASURED)])
+                users[subject.project_id, at - at % DAY_MS, subject.user_id].append(values[: len(_MEASURED)])
             if subject.session_id:
                 key = subject.project_id, subject.session_id
-                _count(sessions, key, values[: len(_MEASURED)])
-                first, last = spans.get(key, (at, at))
-                spans[key] = min(first, at), max(last, at)
-    days: dict[bulk.Row, Sums] = {}
-    for (project_id, hour, *cut), values in hours.items():
-        _count(days, (project_id, hour - hour % DAY_MS, *cut), values)
-    return Totals(
-        _rows(hours), _rows(days), _rows(users), _rows({(*key, *spans[key]): v for key, v in sessions.items()})
-    )
+                sessions[key].append(values[: len(_MEASURED)])
+                spans[key].append(at)
+    by_hour = _rows(hours)
+    for project_id, hour, *rest in by_hour:
+        days[project_id, hour - hour % DAY_MS, *rest[: len(_CUT_BY)]].append(rest[len(_CUT_BY) :])
+    by_session = {(*key, min(spans[key]), max(spans[key])): values for key, values in sessions.items()}
+    return Totals(by_hour, _rows(days), _rows(users), _rows(by_session))
 
 
 def _values(call: Call) -> Sums:
@@ -178,13 +174,9 @@ def _whole(value: float) -> int:
     return math.floor(value + 0.5)
 
 
-def _count(sums: dict[bulk.Row, Sums], key: bulk.Row, values: Sums) -> None:
-    before = sums.get(key)
-    sums[key] = values if before is None else [*map(plus, before, values)]
-
-
-def _rows(sums: dict[bulk.Row, Sums]) -> list[bulk.Row]:
-    return [(*key, *values) for key, values in sorted(sums.items()) if any(values)]
+def _rows(groups: Mapping[bulk.Row, Sequence[Sums]]) -> list[bulk.Row]:
+    sums = ((key, [*map(sum, zip(*values, strict=True))]) for key, values in sorted(groups.items()))
+    return [(*key, *added) for key, added in sums if any(added)]
 
 
 def _upsert(table: _Table, rows: Sequence[bulk.Row]) -> None:
