@@ -175,7 +175,10 @@ def _whole(value: float) -> int:
 
 
 def _rows(groups: Mapping[bulk.Row, Sequence[Sums]]) -> list[bulk.Row]:
-    sums = ((key, [*map(sum, zip(*values, strict=True))]) for key, values in sorted(groups.items()))
+    sums = (
+        (key, values[0] if len(values) == 1 else [*map(sum, zip(*values, strict=True))])
+        for key, values in sorted(groups.items())
+    )
     return [(*key, *added) for key, added in sums if any(added)]
 
 
