@@ -13,7 +13,7 @@ from actors.broker import broker
 from actors.evaluate import Scorer
 from actors.log import entries, log
 from actors.queues import EXTRACT
-from app.store import database, logs, pending, scores
+from app.store import database, logs, pending, scores, usage
 from app.store.models import Step
 
 
@@ -43,6 +43,7 @@ def _pass(ids: Sequence[int]) -> stage.Outcome:
             moved, at = pending.finish(kept, Step.EXTRACT)
             logs.insert([rows[i] for i in moved])
             scores.insert(scorer.rows(moved), at, new=True)
+            usage.add([rows[i].call for i in moved])
         return moved
 
     return stage.Outcome(list(rows), keep, broken | unpriceable)

@@ -10,7 +10,7 @@ from actors.evaluate import evaluate
 from actors.queues import LOG
 from actors.reading import Read
 from app import pricing
-from app.store import database, logs, pending, prices
+from app.store import database, logs, pending, prices, usage
 from app.store.logs import Entry
 from app.store.models import Step
 
@@ -33,7 +33,7 @@ def entries(reads: dict[int, Read]) -> tuple[dict[int, Entry], dict[int, Excepti
             at_ms=subject.called_at,
             own=own.get(subject.project_id, ()),
         )
-        return Entry(exchange_id, subject.project_id, found, cost)
+        return Entry(subject, found, cost)
 
     return stage.each(list(reads), work)
 
@@ -47,6 +47,7 @@ def _work(ids: Sequence[int]) -> stage.Outcome:
         with database.transaction():
             moved = pending.advance(kept, Step.LOG)
             logs.insert([rows[i] for i in moved])
+            usage.add([rows[i].call for i in moved])
         return moved
 
     return stage.Outcome(list(rows), keep, broken | unpriceable)

@@ -114,11 +114,8 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh, migrated store that this process is connected to; its URL."""
-    from actors import memo
     from app.store import database
 
-    # Ids begin anew with each store, so nothing may be remembered from the one before.
-    memo.forget(list(memo._reads))
     if SERVER_DATABASE_URL:
         # One database for the session, emptied for each test: making one takes ten times as long.
         url = request.getfixturevalue("server_store")

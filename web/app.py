@@ -31,6 +31,7 @@ from web import (
     reprocess,
     routing,
     sessions,
+    usage,
 )
 from web.strict import strict
 from web.threads import THREADS
@@ -51,6 +52,7 @@ MODULES = (
     audit,
     prices,
     reprocess,
+    usage,
     machine,
     sessions,
     demo,

@@ -12,7 +12,7 @@ from actors.queues import EVALS_QUEUES, WORKER_QUEUES
 from app import telemetry
 from app.errors import IngateError, SettingError
 from app.settings import Settings
-from app.store import database, keys, sessions
+from app.store import database, keys, sessions, usage
 
 #: The platform's patience is 30 s; a chunk takes well under one.
 WORKER_SHUTDOWN_MS = 20_000
@@ -110,6 +110,15 @@ def reprocess(settings: Settings, *, q: str, since: str, until: str, dry_run: bo
 
     with _store(settings):
         reprocess(q, since, until, dry_run=dry_run, yes=yes)
+
+
+@main.command(name="rebuild-usage")
+@click.pass_obj
+def rebuild_usage(settings: Settings) -> None:
+    """Sum usage, users and sessions up again; what is sent meanwhile waits, and is told to come again after 5 s."""
+    with _store(settings):
+        for project_id in usage.rebuild():
+            click.echo(f"project {project_id} keeps its sums: its exchanges have begun to expire")
 
 
 @main.command()

@@ -18,6 +18,7 @@ from playhouse.postgres_ext import PooledPsycopg3Database
 from psycopg.errors import ReadOnlySqlTransaction, UndefinedColumn, UndefinedTable
 
 from app.errors import StoreUnavailable
+from app.latencies import Packed
 from app.store.models import db
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -171,7 +172,7 @@ def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
     path = unquote(url.removeprefix("sqlite://").removeprefix("/"))
     path = "/" + path.lstrip("/") if url.startswith("sqlite:////") else path
     kind = PooledSqliteDatabase if relaxed else _Eager
-    database: peewee.Database = kind(
+    database = kind(
         path,
         max_connections=max_connections,
         timeout=BUSY_TIMEOUT_S,
@@ -188,7 +189,11 @@ def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
             ("cache_size", -16_000),
         ],
     )
-    return database
+    database.register_function(Packed.one, "latencies_of", 1, deterministic=True)
+    database.register_function(Packed.add, "latencies_add", 2, deterministic=True)
+    database.register_aggregate(Packed.Sum, "latencies_sum", 1)
+    bound: peewee.Database = database
+    return bound
 
 
 class _Eager(PooledSqliteDatabase):  # type: ignore[misc]  # Peewee's pool has no types

@@ -106,6 +106,9 @@ class Subject(NamedTuple):
     latency_ms: float | None
     received_at: int
     started_at: int | None
+    key_id: int | None
+    user_id: str | None
+    session_id: str | None
 
     @property
     def called_at(self) -> int:

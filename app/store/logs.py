@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -12,7 +13,8 @@ from app.masking import finds_in, mask_text
 from app.pricing import Cost, Line
 from app.search import words
 from app.shapes import buckets
-from app.store import bulk, database, search
+from app.store import bulk, database, search, usage
+from app.store.exchanges import Subject
 from app.store.models import Flag, Log
 
 PREVIEW_CHARS = 160
@@ -35,6 +37,7 @@ _KEYS = 2
 _COST_USD, _WORDS_DIGEST = _COLUMNS.index("cost_usd"), _COLUMNS.index("words_digest")
 #: A row in which nothing else differs says the same as before.
 _VERSIONS = frozenset({"extractor_version", "price_version"})
+_COUNTED = itemgetter(*map(_COLUMNS.index, usage.LOG_COLUMNS))
 _NO_COUNT = TokenCount()
 _LINES = msgspec.json.Decoder(tuple[Line, ...])
 
@@ -42,17 +45,23 @@ _LINES = msgspec.json.Decoder(tuple[Line, ...])
 class Entry(NamedTuple):
     """An exchange that is ready for the log."""
 
-    exchange_id: int
-    project_id: int
+    subject: Subject
     found: Extraction
     cost: Cost
 
+    @property
+    def exchange_id(self) -> int:
+        """Whose row it will be."""
+        return self.subject.id
+
 
 class LogRow(NamedTuple):
-    """What the log has of an exchange: its row, and its words for the search index."""
+    """What is written of an exchange: its row, its words for the search index, and what it counts as."""
 
     columns: bulk.Row
     words: list[str]
+    #: What it counts as, from the row as it is stored.
+    call: usage.Call
 
 
 class Changes(NamedTuple):
@@ -83,7 +92,7 @@ def prepared(chunk: Iterable[Entry]) -> dict[int, LogRow]:
 
 
 def insert(chunk: Sequence[LogRow]) -> None:
-    """Log exchanges, inside the transaction that moves them on."""
+    """Log exchanges, inside the transaction that moves them on; `usage.add` ends it."""
     bulk.insert(Log, _COLUMNS, [row.columns for row in chunk])
     search.insert([(row.columns[0], row.words) for row in chunk])
 
@@ -99,18 +108,25 @@ def rewrite(chunk: Sequence[Entry], *, dry_run: bool) -> Changes:
     dry_run: only say it.
     """
     before = _stored([entry.exchange_id for entry in chunk])
-    rows = [(before[i], *row) for i, row in prepared(chunk).items() if i in before]
-    differing = [_differing(old, new) for old, new, _ in rows]
+    entries = [entry for entry in chunk if entry.exchange_id in before]
+    rows = [(before[i], row) for i, row in prepared(entries).items()]
+    differing = [_differing(old, new.columns) for old, new in rows]
     fields = Counter(name for names in differing for name in names)
     if not dry_run:
-        stale = [new for (_, new, _), names in zip(rows, differing, strict=True) if names]
+        stale = [new.columns for (_, new), names in zip(rows, differing, strict=True) if names]
         bulk.update(Log, _COLUMNS[:1], _COLUMNS[_KEYS:], [(row[0], *row[_KEYS:]) for row in stale])
-        search.replace([(new[0], found) for old, new, found in rows if old[_WORDS_DIGEST] != new[_WORDS_DIGEST]])
+        search.replace(
+            [(new.columns[0], new.words) for old, new in rows if old[_WORDS_DIGEST] != new.columns[_WORDS_DIGEST]]
+        )
+        usage.add(
+            [new.call for _, new in rows],
+            gone=[usage.Call(entry.subject, *_COUNTED(old)) for entry, (old, _) in zip(entries, rows, strict=True)],
+        )
     return Changes(
         changed=sum(not names <= _VERSIONS for names in differing),
         fields=dict(fields),
-        cost_before=sum(old[_COST_USD] or 0.0 for old, _, _ in rows),
-        cost_after=sum(new[_COST_USD] or 0.0 for _, new, _ in rows),
+        cost_before=sum(old[_COST_USD] or 0.0 for old, _ in rows),
+        cost_after=sum(new.columns[_COST_USD] or 0.0 for _, new in rows),
     )
 
 
@@ -197,23 +213,21 @@ def preview(text: str | None) -> str | None:
 
 
 def _row(entry: Entry, mask: Callable[[str | None], str | None]) -> LogRow:
-    exchange_id, project_id, found, cost = entry
-    tokens, usage = found.token_count or _NO_COUNT, found.answered.usage
+    subject, found, cost = entry
+    tokens, told = found.token_count or _NO_COUNT, found.answered.usage
     # Whole texts are masked, before they are cut: half of a key is not told apart.
     prompt, completion, system, reason, provider, model, response_model, finish_reason, unpriced, matched_model = map(
         mask, _texts(entry)
     )
     indexed = words(prompt, completion, system)
-    return LogRow(
-        (
-            exchange_id, project_id, found.shape, found.status, reason, provider, model, response_model, finish_reason,
-            preview(prompt), preview(completion), tokens.prompt, tokens.completion, tokens.total, _flags(found),
-            usage.cached_tokens, usage.cache_creation_tokens, usage.reasoning_tokens, cost.usd, unpriced, matched_model,
-            cost.price_source, cost.price_version, msgspec.json.encode(cost.lines).decode() if cost.lines else None,
-            search.digest(indexed), VERSION,
-        ),
-        indexed,
+    columns = (
+        subject.id, subject.project_id, found.shape, found.status, reason, provider, model, response_model,
+        finish_reason, preview(prompt), preview(completion), tokens.prompt, tokens.completion, tokens.total,
+        _flags(found), told.cached_tokens, told.cache_creation_tokens, told.reasoning_tokens, cost.usd, unpriced,
+        matched_model, cost.price_source, cost.price_version,
+        msgspec.json.encode(cost.lines).decode() if cost.lines else None, search.digest(indexed), VERSION,
     )  # fmt: skip
+    return LogRow(columns, indexed, usage.Call(subject, *_COUNTED(columns)))
 
 
 def _texts(entry: Entry) -> tuple[str | None, ...]:

@@ -322,6 +322,87 @@ class Log(Base):
         )
 
 
+class Measured(Base):
+    """What roll-ups sum. Sums are doubles that hold whole numbers: exact up to 2**53, and never out of range."""
+
+    requests = pw.BigIntegerField()
+    #: Answered with 400 and above, or with an error in the body.
+    errors = pw.BigIntegerField()
+    #: Those of which input or output tokens are known; without any, their sums are unknown rather than 0.
+    metered = pw.BigIntegerField()
+    prompt_tokens = pw.DoubleField()
+    completion_tokens = pw.DoubleField()
+    #: Those of which the cost is known.
+    priced = pw.BigIntegerField()
+    #: Cost in picodollars (1e-12 USD).
+    cost_pico = pw.DoubleField()
+    #: Those of which the latency is known.
+    timed = pw.BigIntegerField()
+    latency_us = pw.DoubleField()
+
+
+class Usage(Measured):
+    """Live calls by all that charts filter and group by; `start` is the first millisecond of the period, in UTC.
+
+    No provider or model is "", no status class or key is 0. Names are cut to app.store.usage.MAX_NAME characters.
+    """
+
+    project_id = pw.IntegerField()
+    start = pw.BigIntegerField()
+    provider = pw.TextField()
+    #: What prices use: the response's model where it names one.
+    model = pw.TextField()
+    #: First digit of the status code.
+    status_class = pw.SmallIntegerField()
+    key_id = pw.IntegerField()
+    total_tokens = pw.DoubleField()
+    cached_tokens = pw.DoubleField()
+    cache_creation_tokens = pw.DoubleField()
+    reasoning_tokens = pw.DoubleField()
+    #: Those that have no cost though they should.
+    unpriced = pw.BigIntegerField()
+    #: app.latencies: a number in PostgreSQL, packed bytes in SQLite.
+    latencies = pw.DecimalField(max_digits=1000, decimal_places=0)
+
+
+class UsageHour(Usage):
+    class Meta:
+        primary_key = pw.CompositeKey("project_id", "start", "provider", "model", "status_class", "key_id")
+        without_rowid = True
+
+
+class UsageDay(Usage):
+    """The same by day: a month of hours is too much to add up for each chart."""
+
+    class Meta:
+        primary_key = pw.CompositeKey("project_id", "start", "provider", "model", "status_class", "key_id")
+        without_rowid = True
+
+
+class UsageDayUser(Measured):
+    project_id = pw.IntegerField()
+    start = pw.BigIntegerField()
+    user_id = pw.TextField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("project_id", "start", "user_id")
+        without_rowid = True
+
+
+class Session(Measured):
+    """All live calls of a session, however long it lasts."""
+
+    project_id = pw.IntegerField()
+    session_id = pw.TextField()
+    first_at = pw.BigIntegerField()
+    last_at = pw.BigIntegerField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("project_id", "session_id")
+        indexes = ((("project_id", "first_at", "session_id"), False),)
+        without_rowid = True
+
+
 class Evaluator(Base):
     id = pw.AutoField()
     project_id = pw.IntegerField()
@@ -450,5 +531,6 @@ class ReprocessRun(Base):
 
 ALL = (
     Project, ApiKey, SignInLink, LoginSession, AuditEntry, Batch, Rejection, Duplicate, Exchange, Payload, Pending,
-    Failure, Finished, Tally, Retention, Log, Evaluator, EvaluatorVersion, Score, EvalRun, Price, ReprocessRun,
+    Failure, Finished, Tally, Retention, Log, UsageHour, UsageDay, UsageDayUser, Session, Evaluator, EvaluatorVersion,
+    Score, EvalRun, Price, ReprocessRun,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from app.settings import Settings
 from app.store import database, keys
 from tests.conftest import ROOT
+from tests.helpers import accept, item, sql, work
 from web.cli import main
 
 pytestmark = pytest.mark.backend
@@ -113,6 +114,22 @@ def test_migrating_makes_the_data_folder_and_says_what_it_did(tmp_path: Path) ->
 
     assert "migrated: 0001_initial" in result.output
     assert (folder / "ingate.db").exists()
+
+
+def test_usage_is_rebuilt_unless_exchanges_have_expired(environ: dict[str, str]) -> None:
+    database.connect(environ["DATABASE_URL"])
+    ids = accept(item(), item())
+    work()
+    sql("DELETE FROM usage_day")
+    database.close()
+
+    rebuilt = ingate(environ, "rebuild-usage")
+
+    database.connect(environ["DATABASE_URL"])
+    assert (rebuilt.exit_code, rebuilt.output, sql("SELECT requests FROM usage_day")) == (0, "", [(2,)])
+    sql("DELETE FROM exchange WHERE id = ?", ids[0])
+    database.close()
+    assert ingate(environ, "rebuild-usage").output.startswith("project 1 keeps its sums")
 
 
 def test_help_names_every_command() -> None:

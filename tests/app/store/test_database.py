@@ -17,7 +17,7 @@ from playhouse.migrations import Runner
 
 from app.errors import StoreUnavailable
 from app.store import database, keys
-from app.store.models import ALL, Score, db
+from app.store.models import ALL, db
 from tests.conftest import ROOT, SERVER_DATABASE_URL, scratch_database
 from tests.helpers import accept, item, sql
 
@@ -85,7 +85,8 @@ def test_the_tables_that_migrations_create_are_the_models(store: str, model: Any
 
 
 def test_the_types_of_the_migrations_are_those_of_the_models(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Score._meta, "without_rowid", False)
+    for model in ALL:
+        monkeypatch.setattr(model._meta, "without_rowid", False)
     with db.atomic():
         db.create_tables(ALL)
         from_models = {m: [(c.name, c.data_type) for c in db.get_columns(m._meta.table_name)] for m in ALL}

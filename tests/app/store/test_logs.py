@@ -4,7 +4,7 @@ import pytest
 
 from app.extraction import Extraction
 from app.pricing import Cost
-from app.store import logs
+from app.store import exchanges, logs
 from app.store.logs import Entry
 from tests.helpers import accept, item, sql, work
 from tests.secrets import planted
@@ -38,14 +38,18 @@ def test_a_project_knows_its_models_and_providers() -> None:
     assert logs.known(project + 1) == ([], [])
 
 
+@pytest.mark.backend
+@pytest.mark.usefixtures("store")
 def test_what_is_written_of_a_chunk_is_masked_for_the_one_that_needs_it() -> None:
     key = planted()["groq_key"][0]
     found = [Extraction(model="one", prompt="hello"), Extraction(model=key, prompt=f"my key is {key}", system=key)]
 
-    rows = logs.prepared(Entry(number, 1, one, Cost()) for number, one in enumerate(found))
+    subjects = exchanges.subjects(accept(item(), item()))
 
-    assert rows[0].words == ["hello"]
-    assert rows[1].words == ["my", "key", "is", "masked", "groq"]
+    rows = logs.prepared(Entry(subject, one, Cost()) for subject, one in zip(subjects, found, strict=True))
+
+    assert rows[subjects[0].id].words == ["hello"]
+    assert rows[subjects[1].id].words == ["my", "key", "is", "masked", "groq"]
     assert key not in repr(rows)
 
 

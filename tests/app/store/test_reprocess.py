@@ -20,13 +20,12 @@ def create(*, dry_run: bool = False) -> RunRow:
 
 def entry(usd: float | None) -> Entry:
     """A logged exchange, as it would be logged again at another price."""
-    from actors import memo
+    from actors import reading
 
     (exchange_id,) = accept(item())
     work()
-    found = memo.read([exchange_id])[0][exchange_id].extraction
-    memo.forget([exchange_id])
-    return Entry(exchange_id, exchanges.subjects([exchange_id])[0].project_id, found, Cost(usd=usd))
+    found = reading.read([exchange_id])[0][exchange_id].extraction
+    return Entry(exchanges.subjects([exchange_id])[0], found, Cost(usd=usd))
 
 
 def test_a_run_begins_at_the_newest() -> None:
