@@ -69,8 +69,8 @@ async def arriving(
 ) -> bytes:
     """Return the bytes of a body as Quart does; `hold` counts them as they come.
 
-    Raises Overloaded, RequestEntityTooLarge at its declared length, before it comes, or where it passes the limit, RequestTimeout
-    when it drips, and Disconnected.
+    Raises RequestEntityTooLarge at its declared length, before it comes, or where it passes the limit, RequestTimeout
+    when it drips, Overloaded, and Disconnected.
     """
     if (_declared(headers) or 0) > max_bytes:
         raise RequestEntityTooLarge

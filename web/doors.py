@@ -33,13 +33,8 @@ class Incoming(NamedTuple):
     headers: Headers
     settings: Settings
     writer: Writer
-    #: Gives the bytes of the body as they come.
-    arriving: Callable[[], Awaitable[bytes]]
-    held: Held
-
-    async def json_body(self) -> bytes:
-        """Return the body as `web.body.json_body` does."""
-        return await json_body(self.headers, self.arriving, self.settings.max_request_bytes, self.held.take)
+    #: Returns the body, as `web.body.json_body` does.
+    json_body: Callable[[], Awaitable[bytes]]
 
 
 Handler = Callable[[Incoming], Awaitable[Answer]]
@@ -79,8 +74,10 @@ def in_front(app: Quart) -> App:
             await behind(scope, receive, send)
             return
         headers, held = Headers(scope["headers"]), Held()
+        most = app.config["SETTINGS"].max_request_bytes
+        read = partial(arriving, headers, receive, most, app.config["BODY_TIMEOUT"], held.take)
         try:
-            answer = await _answer(one, scope, headers, receive, app, held)
+            answer = await _answer(one, scope, headers, partial(json_body, headers, read, most, held.take), app)
         except Disconnected:
             return
         finally:
@@ -93,13 +90,14 @@ def in_front(app: Quart) -> App:
     return served
 
 
-async def _answer(one: _Door, scope: Message, headers: Headers, receive: Receive, app: Quart, held: Held) -> Answer:
+async def _answer(
+    one: _Door, scope: Message, headers: Headers, body: Callable[[], Awaitable[bytes]], app: Quart
+) -> Answer:
     settings: Settings = app.config["SETTINGS"]
     try:
         identity = await identify(headers, one.role, settings.key_requests_per_minute)
         refuse_unknown(scope["query_string"], set())
-        body = partial(arriving, headers, receive, settings.max_request_bytes, app.config["BODY_TIMEOUT"], held.take)
-        return await one.handler(Incoming(identity, scope["path"], headers, settings, app.config["WRITER"], body, held))
+        return await one.handler(Incoming(identity, scope["path"], headers, settings, app.config["WRITER"], body))
     except Disconnected:
         raise
     except Exception as error:  # noqa: BLE001 - the one table knows what it is answered with

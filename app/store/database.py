@@ -172,6 +172,8 @@ def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
     path = unquote(url.removeprefix("sqlite://").removeprefix("/"))
     path = "/" + path.lstrip("/") if url.startswith("sqlite:////") else path
     kind = PooledSqliteDatabase if relaxed else _Eager
+    # For new files only, where it is settled when the journal mode writes the first page; later it would wait for locks.
+    vacuum = [] if Path(path).exists() else [("auto_vacuum", "incremental")]
     database = kind(
         path,
         max_connections=max_connections,
@@ -180,8 +182,7 @@ def _sqlite(url: str, relaxed: bool, max_connections: int) -> peewee.Database:
         lock_type="IMMEDIATE",
         returning_clause=True,
         pragmas=[
-            # First, and for new files only: it is settled when the journal mode writes the first page.
-            ("auto_vacuum", "incremental"),
+            *vacuum,
             ("journal_mode", "wal"),
             ("synchronous", "normal" if relaxed else "full"),
             ("busy_timeout", BUSY_TIMEOUT_S * 1000),
