@@ -11,14 +11,13 @@ from typing import Any
 
 from app.search import wanted
 from app.store.database import execute, execute_many, id_list, in_list, is_sqlite
+from app.store.streams import Stream
 
 #: On SQLite, rowid = exchange id + generation * _GENERATION.
 _GENERATION = 1 << 41
 
-
-_CURRENT = f"""SELECT s.rowid % {_GENERATION} FROM search s
-     LEFT JOIN search_generation g ON g.exchange_id = s.rowid % {_GENERATION}
-    WHERE s.search MATCH ? AND s.rowid / {_GENERATION} = coalesce(g.generation, 0)"""
+#: On SQLite, to ask for one rowid takes as long as to read so many one after the other.
+_SPREAD = 2_000
 
 
 def insert(rows: Sequence[tuple[int, list[str]]]) -> None:
@@ -58,11 +57,55 @@ def digest(words: list[str]) -> int:
     return int.from_bytes(found, "big", signed=True)
 
 
-def condition(text: str) -> tuple[str, list[Any]]:
-    """Return the SQL condition over exchange `e` that all words of a text are in it. Raises InvalidItem."""
-    pieces = wanted(text)
+def query(texts: Sequence[str]) -> str:
+    """Return the index's own query for exchanges that hold all words of the texts. Raises InvalidItem."""
+    pieces = [piece for text in texts for piece in wanted(text)]
     if is_sqlite():
-        query = " AND ".join(f'"{word}"' + "*" * prefix for word, prefix in pieces)
-        return f"e.id IN ({_CURRENT})", [query]
-    query = " & ".join(f"'{word}'" + ":*" * prefix for word, prefix in pieces)
-    return "e.id IN (SELECT exchange_id FROM search WHERE words @@ ?::tsquery)", [query]
+        return " AND ".join(f'"{word}"' + "*" * prefix for word, prefix in pieces)
+    return " & ".join(f"'{word}'" + ":*" * prefix for word, prefix in pieces)
+
+
+def streams(texts: Sequence[str]) -> list[Stream]:
+    """Return where the exchanges that hold all words of the texts are, and only these. Raises InvalidItem."""
+    asked = query(texts)
+    if not is_sqlite():
+        return [Stream("search s", "s.exchange_id", "s.words @@ ?::tsquery", [asked])]
+    return [
+        Stream("search s", "s.rowid", f"s.search MATCH ? AND {_generation_of(f's.rowid - {offset}')} = ?",
+               [asked, generation], offset)
+        for generation, offset in _generations()
+    ]  # fmt: skip
+
+
+def condition(texts: Sequence[str], among: Sequence[int]) -> tuple[str, list[Any]]:
+    """Return the SQL condition that exchange `e`, one of `among`, holds all words of the texts. Raises InvalidItem.
+
+    among: ids in descending order.
+    """
+    asked = query(texts)
+    if not is_sqlite():
+        # A scalar subquery, since of a join the planner could make one with all that holds the words.
+        return "coalesce((SELECT s.words @@ ?::tsquery FROM search s WHERE s.exchange_id = e.id), false)", [asked]
+    if not among:
+        return "0", []
+    if among[0] - among[-1] > _SPREAD * len(among):
+        rowid = f"e.id + {_GENERATION} * {_generation_of('e.id')}"
+        return f"EXISTS (SELECT 1 FROM search s WHERE s.search MATCH ? AND s.rowid = {rowid})", [asked]
+    sqls, params = [], []
+    for generation, offset in _generations():
+        sqls.append(
+            f"""SELECT s.rowid - {offset} FROM search s WHERE s.search MATCH ? AND s.rowid BETWEEN ? AND ?
+                   AND {_generation_of(f"s.rowid - {offset}")} = ?"""
+        )
+        params += [asked, among[-1] + offset, among[0] + offset, generation]
+    return f"e.id IN ({' UNION ALL '.join(sqls)})", params
+
+
+def _generations() -> list[tuple[int, int]]:
+    """Return the generations that are in the index on SQLite, each with what it adds to its exchanges' ids."""
+    last = execute("SELECT max(generation) FROM search_generation")[0][0] or 0
+    return [(generation, generation * _GENERATION) for generation in range(last + 1)]
+
+
+def _generation_of(exchange_id: str) -> str:
+    return f"coalesce((SELECT g.generation FROM search_generation g WHERE g.exchange_id = {exchange_id}), 0)"
