@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from app.errors import InvalidItem, NotFound
 from app.filters import Term
 from app.store import database
-from app.store.database import execute, id_list, in_list
+from app.store.database import execute, execute_planned, id_list, in_list, is_sqlite
 from app.store.filtering import conditions, sources
 from app.store.models import Kind, Step
 from app.store.streams import MAX_PART, RANGE_PART, Parts, parts
@@ -148,7 +148,7 @@ def page(
         for part in _parts(wanted, _LAST_ID if cursor is None else cursor - 1, limit + 1):
             if looked_at >= MAX_LOOKED_AT:
                 return Page(found, last)
-            rows = execute(
+            rows = execute_planned(
                 f"SELECT {_ROW} {_FROM} WHERE {part.where} ORDER BY e.id DESC LIMIT ?",
                 [*part.params, limit + 1 - len(found)],
             )
@@ -166,7 +166,7 @@ def matching(
     found: list[int] = []
     with database.session():
         for part in _parts(_Wanted(project_id, terms, since, until), below - 1, limit):
-            rows = execute(
+            rows = execute_planned(
                 f"""SELECT e.id {_FROM} WHERE {part.where} AND l.exchange_id IS NOT NULL
                      ORDER BY e.id DESC LIMIT ?""",
                 [*part.params, limit - len(found)],
@@ -183,7 +183,7 @@ def count(project_id: int, *, terms: Sequence[Term], since: int | None, until: i
     with database.session():
         for part in _parts(_Wanted(project_id, terms, since, until), _LAST_ID, MAX_PART):
             sql = f"SELECT count(*) {_FROM} WHERE {part.where} AND l.exchange_id IS NOT NULL"
-            total += execute(sql, part.params)[0][0]
+            total += execute_planned(sql, part.params)[0][0]
     return total
 
 
@@ -255,14 +255,14 @@ def _parts(wanted: _Wanted, highest: int, first: int) -> Iterator[_Part]:
         return
     found = parts(sources(project_id, terms), ids, first) if terms else Parts(iter([ids]))
     asked = [term for term in terms if term not in found.settled]
-    of_project = f"+e.project_id = ? AND e.kind IN ({Kind.LIVE}, {Kind.DEMO})"
+    # The plus keeps SQLite from reading an index of the project's exchanges that is in another order.
+    of_project = f"{'+' if is_sqlite() else ''}e.project_id = ? AND e.kind IN ({Kind.LIVE}, {Kind.DEMO})"
     for part in found.parts:
         condition, params = conditions(asked, part)
         if isinstance(part, range):
             where, values = "e.id BETWEEN ? AND ?", [part.stop + 1, part.start]
         else:
             where, values = in_list("e.id"), [id_list(part)]
-        # The plus keeps SQLite from reading an index of the project's exchanges that is in another order.
         where += f" AND {of_project} AND {condition}"
         values += [project_id, *params]
         for bound, operator in ((since, ">="), (until, "<")):
@@ -288,7 +288,7 @@ def _narrowed(project_id: int, since: int | None, until: int | None, ids: range)
         high = f"""SELECT max(id) FROM (SELECT id FROM exchange WHERE project_id = ? AND received_at < ?
                     ORDER BY received_at DESC LIMIT {_SAME_TIME}) AS last"""
         params += [project_id, until]
-    lowest, highest = execute(f"SELECT ({low}), ({high})", params)[0]
+    lowest, highest = execute_planned(f"SELECT ({low}), ({high})", params)[0]
     if lowest is None or highest is None:
         return range(0)
     return range(min(highest, ids.start), max(lowest - 1, ids.stop), -1)

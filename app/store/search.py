@@ -17,7 +17,9 @@ from app.store.streams import Stream
 _GENERATION = 1 << 41
 
 #: On SQLite, to ask for one rowid takes as long as to read so many one after the other.
-_SPREAD = 2_000
+_SPREAD = 250
+#: PostgreSQL finds a word that many exchanges hold faster by reading the newest of them.
+_AHEAD = 5_000
 
 
 def insert(rows: Sequence[tuple[int, list[str]]]) -> None:
@@ -69,12 +71,11 @@ def streams(texts: Sequence[str]) -> list[Stream]:
     """Return where the exchanges that hold all words of the texts are, and only these. Raises InvalidItem."""
     asked = query(texts)
     if not is_sqlite():
-        return [Stream("search s", "s.exchange_id", "s.words @@ ?::tsquery", [asked])]
+        return [Stream("search s", "s.exchange_id", "s.words @@ ?::tsquery", [asked], ahead=_AHEAD)]
     return [
-        Stream("search s", "s.rowid", f"s.search MATCH ? AND {_generation_of(f's.rowid - {offset}')} = ?",
-               [asked, generation], offset)
-        for generation, offset in _generations()
-    ]  # fmt: skip
+        Stream("search s", "s.rowid", f"s.search MATCH ? AND {current}", [asked], offset)
+        for offset, current in _generations()
+    ]
 
 
 def condition(texts: Sequence[str], among: Sequence[int]) -> tuple[str, list[Any]]:
@@ -88,23 +89,29 @@ def condition(texts: Sequence[str], among: Sequence[int]) -> tuple[str, list[Any
         return "coalesce((SELECT s.words @@ ?::tsquery FROM search s WHERE s.exchange_id = e.id), false)", [asked]
     if not among:
         return "0", []
+    generations = _generations()
     if among[0] - among[-1] > _SPREAD * len(among):
-        rowid = f"e.id + {_GENERATION} * {_generation_of('e.id')}"
+        rowid = f"e.id + {_GENERATION} * {_generation_of('e.id')}" if len(generations) > 1 else "e.id"
         return f"EXISTS (SELECT 1 FROM search s WHERE s.search MATCH ? AND s.rowid = {rowid})", [asked]
     sqls, params = [], []
-    for generation, offset in _generations():
+    for offset, current in generations:
         sqls.append(
-            f"""SELECT s.rowid - {offset} FROM search s WHERE s.search MATCH ? AND s.rowid BETWEEN ? AND ?
-                   AND {_generation_of(f"s.rowid - {offset}")} = ?"""
+            f"""SELECT s.rowid - {offset} FROM search s
+                 WHERE s.search MATCH ? AND s.rowid BETWEEN ? AND ? AND {current}"""
         )
-        params += [asked, among[-1] + offset, among[0] + offset, generation]
+        params += [asked, among[-1] + offset, among[0] + offset]
     return f"e.id IN ({' UNION ALL '.join(sqls)})", params
 
 
-def _generations() -> list[tuple[int, int]]:
-    """Return the generations that are in the index on SQLite, each with what it adds to its exchanges' ids."""
-    last = execute("SELECT max(generation) FROM search_generation")[0][0] or 0
-    return [(generation, generation * _GENERATION) for generation in range(last + 1)]
+def _generations() -> list[tuple[int, str]]:
+    """Return the generations that SQLite's index `s` may hold: what each adds to its exchanges' ids, and the condition
+    that a row is its exchange's newest.
+    """
+    last = execute("SELECT max(generation) FROM search_generation")[0][0]
+    if last is None:
+        return [(0, "1 = 1")]
+    offsets = [generation * _GENERATION for generation in range(last + 1)]
+    return [(offset, f"{_generation_of(f's.rowid - {offset}')} = {offset // _GENERATION}") for offset in offsets]
 
 
 def _generation_of(exchange_id: str) -> str:

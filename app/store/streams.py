@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from app.filters import Term
-from app.store.database import execute
+from app.store.database import execute_planned
 
 #: Most ids of one part. The first has as many as a page has rows, and each is so many times as large as the last one.
 MAX_PART = 4_096
 GROWTH = 4
 #: Exchanges of a part where there is no stream: they are read one after the other, which costs less than by id.
-RANGE_PART = 20_000
+RANGE_PART = 10_000
 
 
 class Stream(NamedTuple):
@@ -26,6 +26,8 @@ class Stream(NamedTuple):
     where: str
     params: list[Any]
     offset: int = 0
+    #: For an index that knows no order: so many of the newest exchanges are read by id, before all is read and sorted.
+    ahead: int = 0
 
 
 class Source(NamedTuple):
@@ -39,17 +41,26 @@ class Source(NamedTuple):
 
     def newest(self, ids: range, limit: int) -> list[int]:
         """Return the newest of a descending range of ids that are in it; inside the caller's session."""
+        ahead = max(stream.ahead for stream in self.streams)
+        if 0 < ahead < len(ids):
+            found = self._read(ids[:ahead], limit)
+            return found if len(found) == limit else self._read(ids, limit, sorting=True)
+        return self._read(ids, limit)
+
+    def _read(self, ids: range, limit: int, *, sorting: bool = False) -> list[int]:
         sqls, params = [], []
         for stream in self.streams:
+            # An expression can be read in order from no index.
+            order = f"{stream.id} + 0" if sorting else stream.id
             sqls.append(
                 f"""SELECT * FROM (SELECT {stream.id} - {stream.offset} AS id FROM {stream.table}
                      WHERE {stream.where} AND {stream.id} <= ? AND {stream.id} > ?
-                     ORDER BY {stream.id} DESC LIMIT ?) AS stream"""
+                     ORDER BY {order} DESC LIMIT ?) AS stream"""
             )
             params += [*stream.params, ids.start + stream.offset, ids.stop + stream.offset, limit]
         if len(sqls) == 1:
-            return [row[0] for row in execute(sqls[0], params)]
-        return [row[0] for row in execute(f"{' UNION '.join(sqls)} ORDER BY 1 DESC LIMIT ?", [*params, limit])]
+            return [row[0] for row in execute_planned(sqls[0], params)]
+        return [row[0] for row in execute_planned(f"{' UNION '.join(sqls)} ORDER BY 1 DESC LIMIT ?", [*params, limit])]
 
 
 class Parts(NamedTuple):
