@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import peewee
-
 from app.settings import Settings
 from app.store import database, keys, sessions
 from app.store.database import execute
@@ -256,13 +254,14 @@ def _count(rows: list[dict[str, Any]], settings: Settings, reads: dict[str, str]
                 headers = {"X-Ingate-Key": token}
                 await client.get("/api/v1/project", headers=headers)  # who calls is known from here on
                 statements: list[int] = []
-                real = peewee.Database.cursor
+                kind = type(database.db.obj)
+                real = kind.cursor
 
                 def counted(self: Any, *args: Any) -> Any:
                     statements.append(1)  # noqa: B023 - used in this turn of the loop only
                     return real(self, *args)  # noqa: B023
 
-                with mock.patch.object(peewee.Database, "cursor", counted):
+                with mock.patch.object(kind, "cursor", counted):
                     await client.get(path, headers=headers)
                 counts[name] = len(statements)
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from app.store import database
 from app.store.database import execute, now_sql
 
-
 #: A CROSS JOIN is what SQLite never turns round: it would begin with all exchanges of a project.
 _PENDING = "pending p CROSS JOIN exchange e WHERE e.id = p.exchange_id"
 
