@@ -1,4 +1,4 @@
-"""The search index behind three functions: SQLite FTS5 (contentless, no positions) or a PostgreSQL tsvector with GIN.
+"""The search index: SQLite FTS5 (contentless, no positions) or a PostgreSQL tsvector with GIN.
 
 A contentless FTS5 table forgets words only when it is given them back, and nobody has the old ones. So `replace` puts
 the new words under a new rowid of the same exchange, and what is found under an older one does not count. The old words
