@@ -55,7 +55,9 @@ OPERATIONS: list[Operation] = []
 
 LIMIT = Parameter("limit", "rows of a page", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50})
 CURSOR = Parameter(
-    "cursor", "`next_cursor` of the page before; empty for the first", {"type": "string", "pattern": "^[0-9]{0,18}$"}
+    "cursor",
+    "`next_cursor` of the page before, empty for the first; while there is one, a page may be shorter than `limit`",
+    {"type": "string", "pattern": "^[0-9]{0,18}$"},
 )
 
 

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from app.store import database
 from app.store.database import execute, now_sql
 
+#: A CROSS JOIN is what SQLite never turns round: it would begin with all exchanges of a project.
+_PENDING = "pending p CROSS JOIN exchange e WHERE e.id = p.exchange_id"
+
 
 class Account(NamedTuple):
     """Where a project's exchanges are, at one moment."""
@@ -33,7 +36,7 @@ def of_project(project_id: int) -> Account:
         rows = execute(
             f"""SELECT coalesce(sum(accepted), 0), coalesce(sum(evaluated), 0),
                        ({failed} NULL),
-                       (SELECT count(*) FROM pending p JOIN exchange e ON e.id = p.exchange_id WHERE e.project_id = ?),
+                       (SELECT count(*) FROM {_PENDING} AND e.project_id = ?),
                        ({failed} NOT NULL),
                        coalesce(sum(expired), 0)
                   FROM tally WHERE project_id = ?""",
@@ -44,11 +47,10 @@ def of_project(project_id: int) -> Account:
 
 def oldest_unfinished_ms(project_id: int | None = None) -> int | None:
     """How long ago the oldest exchange of a project, or of all, arrived that is still pending; None when none is."""
-    of_project = "" if project_id is None else "WHERE e.project_id = ?"
+    of_project = "" if project_id is None else "AND e.project_id = ?"
     with database.session():
         rows = execute(
-            f"""SELECT {now_sql().sql} - e.received_at FROM pending p JOIN exchange e ON e.id = p.exchange_id
-                {of_project} ORDER BY p.exchange_id LIMIT 1""",
+            f"""SELECT {now_sql().sql} - e.received_at FROM {_PENDING} {of_project} ORDER BY p.exchange_id LIMIT 1""",
             [] if project_id is None else [project_id],
         )
     return max(0, int(rows[0][0])) if rows else None

@@ -1,16 +1,20 @@
 """Exchanges as they are read: lists by filter and page, one exchange with its state, the rows a worker needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from app.errors import InvalidItem, NotFound
 from app.filters import Term
 from app.store import database
-from app.store.database import execute, id_list, in_list
-from app.store.filtering import conditions
+from app.store.database import execute, execute_planned, id_list, in_list, is_sqlite
+from app.store.filtering import conditions, sources
 from app.store.models import Kind, Step
+from app.store.streams import MAX_PART, RANGE_PART, Parts, parts
 
 MAX_PAGE = 200
+_LAST_ID = 2**40
+#: At most so many exchanges are being accepted at a moment, by all web processes together.
+_SAME_TIME = 5_000
 
 _STATUS = f"""CASE WHEN f.discarded_at IS NOT NULL THEN 'discarded' WHEN f.exchange_id IS NOT NULL THEN 'failed'
     WHEN p.step = {Step.EXTRACT} THEN 'accepted' WHEN p.step = {Step.LOG} THEN 'extracted'
@@ -116,8 +120,15 @@ class Subject(NamedTuple):
         return self.received_at if self.started_at is None else self.started_at
 
 
+#: Exchanges that one page looks at, when so few match that it is not full before.
+MAX_LOOKED_AT = RANGE_PART
+
+
 class Page(NamedTuple):
-    """A page of a list; `next_cursor` is None on the last one."""
+    """A page of a list; `next_cursor` is None on the last one.
+
+    A page with a `next_cursor` may be short, or empty: it looked at MAX_LOOKED_AT exchanges, and older ones may match.
+    """
 
     rows: list[ExchangeRow]
     next_cursor: int | None
@@ -133,40 +144,55 @@ def page(
     cursor: int | None = None,
 ) -> Page:
     """Return live and demo exchanges that match, newest first; `cursor` is the last page's `next_cursor`."""
-    where, params = _where(project_id, terms, since, until)
-    if cursor is not None:
-        where += " AND e.id < ?"
-        params.append(cursor)
+    wanted = _Wanted(project_id, terms, since, until)
+    found: list[ExchangeRow] = []
+    looked_at, last = 0, 0
     with database.session():
-        rows = execute(f"SELECT {_ROW} {_FROM} WHERE {where} ORDER BY e.id DESC LIMIT ?", [*params, limit + 1])
-    found = [ExchangeRow(*row) for row in rows[:limit]]
-    return Page(found, found[-1].id if len(rows) > limit else None)
+        for part in _parts(wanted, _LAST_ID if cursor is None else cursor - 1, limit + 1):
+            if looked_at >= MAX_LOOKED_AT:
+                return Page(found, last)
+            rows = execute_planned(
+                f"SELECT {_ROW} {_FROM} WHERE {part.where} ORDER BY e.id DESC LIMIT ?",
+                [*part.params, limit + 1 - len(found)],
+            )
+            found += [ExchangeRow(*row) for row in rows]
+            if len(found) > limit:
+                return Page(found[:limit], found[limit - 1].id)
+            looked_at, last = looked_at + len(part.ids), part.ids[-1]
+    return Page(found, None)
 
 
 def matching(
     project_id: int, *, terms: Sequence[Term], since: int | None, until: int | None, below: int, limit: int
 ) -> list[int]:
     """Return ids of logged exchanges that match, newest first, starting below an id."""
-    where, params = _where(project_id, terms, since, until)
+    found: list[int] = []
     with database.session():
-        rows = execute(
-            f"""SELECT e.id {_FROM} WHERE {where} AND e.id < ? AND l.exchange_id IS NOT NULL
-                 ORDER BY e.id DESC LIMIT ?""",
-            [*params, below, limit],
-        )
-    return [row[0] for row in rows]
+        for part in _parts(_Wanted(project_id, terms, since, until), below - 1, limit):
+            rows = execute_planned(
+                f"""SELECT e.id {_FROM} WHERE {part.where} AND l.exchange_id IS NOT NULL
+                     ORDER BY e.id DESC LIMIT ?""",
+                [*part.params, limit - len(found)],
+            )
+            found += [row[0] for row in rows]
+            if len(found) == limit:
+                break
+    return found
 
 
 def count(project_id: int, *, terms: Sequence[Term], since: int | None, until: int | None) -> int:
     """Count the logged exchanges that match."""
-    where, params = _where(project_id, terms, since, until)
+    total = 0
     with database.session():
-        return int(execute(f"SELECT count(*) {_FROM} WHERE {where} AND l.exchange_id IS NOT NULL", params)[0][0])
+        for part in _parts(_Wanted(project_id, terms, since, until), _LAST_ID, MAX_PART):
+            sql = f"SELECT count(*) {_FROM} WHERE {part.where} AND l.exchange_id IS NOT NULL"
+            total += execute_planned(sql, part.params)[0][0]
+    return total
 
 
 def matches(ids: Sequence[int], terms: Sequence[Term]) -> set[int]:
     """Return those of the given exchanges that match; runs inside the caller's session."""
-    where, params = conditions(terms)
+    where, params = conditions(terms, sorted(ids, reverse=True))
     return {
         row[0] for row in execute(f"SELECT e.id {_FROM} WHERE {in_list('e.id')} AND {where}", [id_list(ids), *params])
     }
@@ -215,15 +241,71 @@ def subjects(ids: Sequence[int]) -> list[Subject]:
     return [Subject(*row) for row in rows]
 
 
-def _where(project_id: int, terms: Sequence[Term], since: int | None, until: int | None) -> tuple[str, list[Any]]:
-    condition, params = conditions(terms)
-    where = f"e.project_id = ? AND e.kind IN ({Kind.LIVE}, {Kind.DEMO}) AND {condition}"
-    values: list[Any] = [project_id, *params]
-    for bound, operator in ((since, ">="), (until, "<")):
-        if bound is not None:
-            where += f" AND e.received_at {operator} ?"
-            values.append(bound)
-    return where, values
+class _Wanted(NamedTuple):
+    project_id: int
+    terms: Sequence[Term]
+    since: int | None
+    until: int | None
+
+
+class _Part(NamedTuple):
+    """Exchanges to look at, in descending order, and the condition that one is of them and matches."""
+
+    ids: Sequence[int]
+    where: str
+    params: list[Any]
+
+
+def _parts(wanted: _Wanted, highest: int, first: int) -> Iterator[_Part]:
+    """Give all that can match, newest first, in parts of bounded size; inside the caller's session.
+
+    first: how many ids the first part has.
+    """
+    project_id, terms, since, until = wanted
+    ids = range(highest, 0, -1)
+    if terms or since is not None or until is not None:
+        ids = _narrowed(project_id, since, until, ids)
+    if not ids:
+        return
+    found = parts(sources(project_id, terms), ids, first) if terms else Parts(iter([ids]))
+    asked = [term for term in terms if term not in found.settled]
+    # The plus keeps SQLite from reading an index of the project's exchanges that is in another order.
+    of_project = f"{'+' if is_sqlite() else ''}e.project_id = ? AND e.kind IN ({Kind.LIVE}, {Kind.DEMO})"
+    for part in found.parts:
+        condition, params = conditions(asked, part)
+        if isinstance(part, range):
+            where, values = "e.id BETWEEN ? AND ?", [part.stop + 1, part.start]
+        else:
+            where, values = in_list("e.id"), [id_list(part)]
+        where += f" AND {of_project} AND {condition}"
+        values += [project_id, *params]
+        for bound, operator in ((since, ">="), (until, "<")):
+            if bound is not None:
+                where += f" AND e.received_at {operator} ?"
+                values.append(bound)
+        yield _Part(part, where, values)
+
+
+def _narrowed(project_id: int, since: int | None, until: int | None, ids: range) -> range:
+    """Return what a descending range of ids has in common with those that exist, and with a window of time.
+
+    Ids and times rise together, but for exchanges that were accepted at about the same time.
+    """
+    low = "SELECT min(id) FROM exchange"
+    high = "SELECT max(id) FROM exchange"
+    params: list[Any] = []
+    if since is not None:
+        low = f"""SELECT min(id) FROM (SELECT id FROM exchange WHERE project_id = ? AND received_at >= ?
+                   ORDER BY received_at LIMIT {_SAME_TIME}) AS first"""
+        params += [project_id, since]
+    if until is not None:
+        high = f"""SELECT max(id) FROM (SELECT id FROM exchange WHERE project_id = ? AND received_at < ?
+                    ORDER BY received_at DESC LIMIT {_SAME_TIME}) AS last"""
+        params += [project_id, until]
+    lowest, highest = execute_planned(f"SELECT ({low}), ({high})", params)[0]
+    if lowest is None or highest is None:
+        return range(0)
+    return range(min(highest, ids.start), max(lowest - 1, ids.stop), -1)
 
 
 class _StateRow(NamedTuple):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -187,10 +187,22 @@ class Known(NamedTuple):
 def known(project_id: int) -> Known:
     """Return the models and providers of a project's log, in order."""
     with database.session():
-        return Known(_distinct("model", project_id), _distinct("provider", project_id))
+        return Known(known_names("model", project_id).names, known_names("provider", project_id).names)
 
 
-def _distinct(column: str, project_id: int) -> list[str]:
+#: The columns whose values people choose from.
+Named = Literal["model", "provider"]
+
+
+class Names(NamedTuple):
+    """Different values of a column, in order, and whether there are more."""
+
+    names: list[str]
+    more: bool
+
+
+def known_names(column: Named, project_id: int) -> Names:
+    """Return the first _MAX_KNOWN of a project's models or providers, inside the caller's session."""
     # One jump in the index per value: DISTINCT would read every row.
     rows = database.execute(
         f"""WITH RECURSIVE value (v) AS (
@@ -198,10 +210,11 @@ def _distinct(column: str, project_id: int) -> list[str]:
                 UNION ALL
                 SELECT (SELECT min({column}) FROM log WHERE project_id = ? AND {column} > value.v)
                   FROM value WHERE value.v IS NOT NULL
-            ) SELECT v FROM value WHERE v IS NOT NULL LIMIT {_MAX_KNOWN}""",
+            ) SELECT v FROM value WHERE v IS NOT NULL LIMIT {_MAX_KNOWN + 1}""",
         [project_id, project_id],
     )
-    return [row[0] for row in rows]
+    names = [row[0] for row in rows]
+    return Names(names[:_MAX_KNOWN], len(names) > _MAX_KNOWN)
 
 
 def preview(text: str | None) -> str | None:

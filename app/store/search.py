@@ -1,4 +1,4 @@
-"""The search index behind three functions: SQLite FTS5 (contentless, no positions) or a PostgreSQL tsvector with GIN.
+"""The search index: SQLite FTS5 (contentless, no positions) or a PostgreSQL tsvector with GIN.
 
 A contentless FTS5 table forgets words only when it is given them back, and nobody has the old ones. So `replace` puts
 the new words under a new rowid of the same exchange, and what is found under an older one does not count. The old words
@@ -11,14 +11,15 @@ from typing import Any
 
 from app.search import wanted
 from app.store.database import copy, execute, execute_many, id_list, in_list, is_sqlite
+from app.store.streams import Stream
 
 #: On SQLite, rowid = exchange id + generation * _GENERATION.
 _GENERATION = 1 << 41
 
-
-_CURRENT = f"""SELECT s.rowid % {_GENERATION} FROM search s
-     LEFT JOIN search_generation g ON g.exchange_id = s.rowid % {_GENERATION}
-    WHERE s.search MATCH ? AND s.rowid / {_GENERATION} = coalesce(g.generation, 0)"""
+#: On SQLite, to ask for one rowid takes as long as to read so many one after the other.
+_SPREAD = 250
+#: PostgreSQL finds a word that many exchanges hold faster by reading the newest of them.
+_AHEAD = 5_000
 
 
 def insert(rows: Sequence[tuple[int, list[str]]]) -> None:
@@ -77,11 +78,60 @@ def digest(words: list[str]) -> int:
     return int.from_bytes(found, "big", signed=True)
 
 
-def condition(text: str) -> tuple[str, list[Any]]:
-    """Return the SQL condition over exchange `e` that all words of a text are in it. Raises InvalidItem."""
-    pieces = wanted(text)
+def query(texts: Sequence[str]) -> str:
+    """Return the index's own query for exchanges that hold all words of the texts. Raises InvalidItem."""
+    pieces = [piece for text in texts for piece in wanted(text)]
     if is_sqlite():
-        query = " AND ".join(f'"{word}"' + "*" * prefix for word, prefix in pieces)
-        return f"e.id IN ({_CURRENT})", [query]
-    query = " & ".join(f"'{word}'" + ":*" * prefix for word, prefix in pieces)
-    return "e.id IN (SELECT exchange_id FROM search WHERE words @@ ?::tsquery)", [query]
+        return " AND ".join(f'"{word}"' + "*" * prefix for word, prefix in pieces)
+    return " & ".join(f"'{word}'" + ":*" * prefix for word, prefix in pieces)
+
+
+def streams(texts: Sequence[str]) -> list[Stream]:
+    """Return where the exchanges that hold all words of the texts are, and only these. Raises InvalidItem."""
+    asked = query(texts)
+    if not is_sqlite():
+        return [Stream("search s", "s.exchange_id", "s.words @@ ?::tsquery", [asked], ahead=_AHEAD)]
+    return [
+        Stream("search s", "s.rowid", f"s.search MATCH ? AND {current}", [asked], offset)
+        for offset, current in _generations()
+    ]
+
+
+def condition(texts: Sequence[str], among: Sequence[int]) -> tuple[str, list[Any]]:
+    """Return the SQL condition that exchange `e`, one of `among`, holds all words of the texts. Raises InvalidItem.
+
+    among: ids in descending order.
+    """
+    asked = query(texts)
+    if not is_sqlite():
+        # A scalar subquery, since of a join the planner could make one with all that holds the words.
+        return "coalesce((SELECT s.words @@ ?::tsquery FROM search s WHERE s.exchange_id = e.id), false)", [asked]
+    if not among:
+        return "0", []
+    generations = _generations()
+    if among[0] - among[-1] > _SPREAD * len(among):
+        rowid = f"e.id + {_GENERATION} * {_generation_of('e.id')}" if len(generations) > 1 else "e.id"
+        return f"EXISTS (SELECT 1 FROM search s WHERE s.search MATCH ? AND s.rowid = {rowid})", [asked]
+    sqls, params = [], []
+    for offset, current in generations:
+        sqls.append(
+            f"""SELECT s.rowid - {offset} FROM search s
+                 WHERE s.search MATCH ? AND s.rowid BETWEEN ? AND ? AND {current}"""
+        )
+        params += [asked, among[-1] + offset, among[0] + offset]
+    return f"e.id IN ({' UNION ALL '.join(sqls)})", params
+
+
+def _generations() -> list[tuple[int, str]]:
+    """Return the generations that SQLite's index `s` may hold: what each adds to its exchanges' ids, and the condition
+    that a row is its exchange's newest.
+    """
+    last = execute("SELECT max(generation) FROM search_generation")[0][0]
+    if last is None:
+        return [(0, "1 = 1")]
+    offsets = [generation * _GENERATION for generation in range(last + 1)]
+    return [(offset, f"{_generation_of(f's.rowid - {offset}')} = {offset // _GENERATION}") for offset in offsets]
+
+
+def _generation_of(exchange_id: str) -> str:
+    return f"coalesce((SELECT g.generation FROM search_generation g WHERE g.exchange_id = {exchange_id}), 0)"

@@ -77,6 +77,7 @@ async def exchange_list(who: Viewer) -> Response:
         cursor=at,
         rows=found.rows,
         next_cursor=found.next_cursor,
+        page_rows=PAGE_ROWS,
         pending=at is None and any(row.state in _PENDING for row in found.rows),
         known=known,
         first_curl=first_curl(base_url()),

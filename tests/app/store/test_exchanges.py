@@ -1,12 +1,13 @@
 """Exchanges as they are read: pages without gaps, filters, and nothing of another project."""
 
+import re
 from typing import Any
 
 import pytest
 
 from app import filters
 from app.errors import InvalidItem, NotFound
-from app.store import exchanges
+from app.store import database, exchanges, streams
 from app.store.accept import store as store_submissions
 from tests.helpers import accept, item, sql, submission, work
 
@@ -175,16 +176,130 @@ def test_a_window_holds_its_beginning_but_not_its_end() -> None:
     assert found("", until=1000) == []
 
 
-def test_a_page_costs_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
-    accept(*[item() for _ in range(20)])
+def test_a_short_page_says_that_there_is_more_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    accept(*[item(request_id=f"r{n}", latency_ms=5 if n in {1, 8} else 500) for n in range(12)])
+    monkeypatch.setattr(exchanges, "MAX_LOOKED_AT", 4)
+    monkeypatch.setattr(streams, "RANGE_PART", 4)
+    pages, cursor = [], None
+
+    while True:
+        page = exchanges.page(project(), terms=filters.parse("latency:<10"), cursor=cursor)
+        pages.append([row.request_id for row in page.rows])
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert pages == [["r8"], [], ["r1"]]
+
+
+@pytest.mark.parametrize("query", ["", "latency:<10", "is:error", "-hello", "hello", "hello is:error", "provider:*"])
+def test_parts_of_any_size_give_the_same_pages(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    accept(*[item(request_id=f"r{n:02}", status_code=500 if n % 3 else 200, latency_ms=n) for n in range(30)])
     work()
-    statements: list[str] = []
-    real = exchanges.execute
-    monkeypatch.setattr(exchanges, "execute", lambda *args: (statements.append(args[0]), real(*args))[1])
+    whole = found(query)
+    monkeypatch.setattr(streams, "MAX_PART", 2)
+    monkeypatch.setattr(streams, "RANGE_PART", 3)
+    rows, cursor = [], None
 
-    exchanges.page(1, terms=filters.parse("status:200"), limit=20)
+    while True:
+        page = exchanges.page(project(), terms=filters.parse(query), limit=2, cursor=cursor)
+        rows += [row.request_id for row in page.rows]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
 
-    assert len(statements) == 1
+    assert rows == whole[::-1]
+    assert exchanges.count(project(), terms=filters.parse(query), since=None, until=None) == len(whole)
+
+
+def test_a_window_finds_what_was_accepted_at_about_the_same_time_in_any_order() -> None:
+    accept(*[item(request_id=f"r{n}") for n in range(4)])
+    for n, at in enumerate((2000, 1000, 4000, 3000)):
+        sql("UPDATE exchange SET received_at = ? WHERE request_id = ?", at, f"r{n}")
+
+    assert found("", since=2000, until=4000) == ["r0", "r3"]
+
+
+@pytest.mark.parametrize(
+    ("query", "indexes"),
+    [
+        ("", []),
+        ("model:gpt-4o-mini", ["log_project_id_model_exchange_id"]),
+        ("model:gpt-4o*", ["log_project_id_model_exchange_id"]),
+        ("provider:openai", ["log_project_id_provider_exchange_id"]),
+        ("user:u", ["exchange_user"]),
+        ("session:s", ["exchange_session"]),
+        ("batch:b", ["exchange_batch_batch_position"]),
+        ("id:a", ["exchange_project_id_request_id"]),
+        ("status:429", ["exchange_error"]),
+        ("status:5xx", ["exchange_error"]),
+        ("latency:>1m", ["exchange_slow"]),
+        ("tokens:>100k", ["log_large"]),
+        ("cost:>1", ["log_costly"]),
+        ("is:error", ["exchange_error", "log_flagged"]),
+        ("is:odd", ["log_flagged"]),
+        ("is:unpriced", ["log_unpriced"]),
+        ("is:failed", ["failure_project_id"]),
+        ("is:pending", []),
+        ("hello", []),
+        ("hello model:gpt-4o-mini", ["log_project_id_model_exchange_id"]),
+        ("-hello", []),
+        ("latency:<10", []),
+    ],
+)
+def test_a_page_reads_from_keys_and_indexes(query: str, indexes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    accept(*[item() for _ in range(5)])
+    work()
+    statements = noted(monkeypatch)
+
+    exchanges.page(project(), terms=filters.parse(query))
+
+    plans = [plan(*statement) for statement in statements]
+    assert not [line for lines in plans for line in lines if full_scan(line)]
+    if database.is_sqlite():  # PostgreSQL chooses by what there is, which is next to nothing here
+        assert [name for name in indexes if not any(name in line for lines in plans for line in lines)] == []
+
+
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """The statements of lists from here on, with their parameters."""
+    statements: list[tuple[str, Any]] = []
+    real = database.execute_planned
+    for module in (exchanges, streams):
+        monkeypatch.setattr(module, "execute_planned", lambda *args: (statements.append(args), real(*args))[1])
+    return statements
+
+
+def plan(statement: str, params: Any = ()) -> list[str]:
+    with database.transaction():
+        if database.is_sqlite():
+            return [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", params)]
+        # These tables are empty, so that a scan is always cheapest: what can be read by index must be.
+        database.execute("SET LOCAL enable_seqscan = off")
+        database.execute("SET LOCAL enable_bitmapscan = off")
+        return [row[0] for row in database.execute(f"EXPLAIN {statement}", params)]
+
+
+def full_scan(line: str) -> bool:
+    """Whether a line of a plan reads a whole large table, or all exchanges of a project in another order."""
+    scans = r"Seq Scan on (exchange|log|score|search)\b|SCAN (e|l|exchange|log|score)\b"
+    unordered = r"|SEARCH e USING (COVERING )?INDEX exchange_project_id_received_at"
+    return re.search(scans + unordered, line) is not None
+
+
+@pytest.mark.parametrize(
+    ("query", "statements"),
+    [("", 1), ("status:200", 2), ("status:500", 3), ("model:gpt-4o-mini", 3), ("model:nothing", 2), ("hello", 3)],
+)
+def test_a_page_costs_so_many_statements_however_much_there_is(
+    query: str, statements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(*[item(status_code=200 if n % 2 else 500) for n in range(60)])
+    work()
+    seen = noted(monkeypatch)
+
+    exchanges.page(project(), terms=filters.parse(query), limit=20)
+
+    assert len(seen) == statements
 
 
 def test_history_is_walked_from_the_newest_down_to_the_logged_ones() -> None:

@@ -59,3 +59,18 @@ def test_the_digest_tells_words_apart() -> None:
     assert len(set(digests)) == len(digests)
     assert all(-(2**63) <= digest < 2**63 for digest in digests)
     assert search.digest(["a"]) == digests[1]
+
+
+@pytest.mark.parametrize("spread", [-1, 10**9])
+def test_exchanges_are_asked_for_words_one_by_one_as_in_a_row(spread: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_SPREAD", spread)
+    ids = accept(*[item() for _ in range(4)])
+    work()
+    reindex(ids[1], "winter")
+    reindex(ids[2], "winter")
+    reindex(ids[2], "hello")
+
+    with database.session():
+        for query, expected in (("hello", [0, 2, 3]), ("-hello", [1]), ("winter", [1]), ("winter hello", [])):
+            assert exchanges.matches(ids, filters.parse(query)) == {ids[n] for n in expected}
+    assert found("-winter") == [ids[3], ids[2], ids[0]]
