@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.filters import KEYS, Sort, Term, Test
-from app.store import logs, search
+from app.store import search
 from app.store.database import is_sqlite
-from app.store.logs import Named
 from app.store.models import Flag
+from app.store.names import Named, known_names
 from app.store.streams import Source, Stream
 
 _COLUMNS = {
@@ -135,7 +135,7 @@ def _named(project_id: int, key: Named, test: Test) -> list[Stream]:
     names = [test.text]
     if test.glob:
         pattern = re.compile(".*".join(map(re.escape, test.text.split("*"))), re.DOTALL)
-        known = logs.known_names(key, project_id)
+        known = known_names(key, project_id)
         names = [name for name in known.names if pattern.fullmatch(name)]
         if known.more:
             return []

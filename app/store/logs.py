@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,9 +18,6 @@ from app.store.exchanges import Subject
 from app.store.models import Flag, Log
 
 PREVIEW_CHARS = 160
-
-#: Values of a column that the filter offers.
-_MAX_KNOWN = 200
 
 #: Unpriced exchanges that the worklist looks at, and the groups that it shows.
 MAX_UNPRICED = 10_000
@@ -175,46 +172,6 @@ def unpriced(project_id: int) -> tuple[list[Unpriced], bool]:
         )
         older = database.execute(f"{newest} OFFSET ?", [project_id, 1, MAX_UNPRICED])
     return [Unpriced(*row) for row in rows], bool(older)
-
-
-class Known(NamedTuple):
-    """What a project's log holds, for people to choose from."""
-
-    models: list[str]
-    providers: list[str]
-
-
-def known(project_id: int) -> Known:
-    """Return the models and providers of a project's log, in order."""
-    with database.session():
-        return Known(known_names("model", project_id).names, known_names("provider", project_id).names)
-
-
-#: The columns whose values people choose from.
-Named = Literal["model", "provider"]
-
-
-class Names(NamedTuple):
-    """Different values of a column, in order, and whether there are more."""
-
-    names: list[str]
-    more: bool
-
-
-def known_names(column: Named, project_id: int) -> Names:
-    """Return the first _MAX_KNOWN of a project's models or providers, inside the caller's session."""
-    # One jump in the index per value: DISTINCT would read every row.
-    rows = database.execute(
-        f"""WITH RECURSIVE value (v) AS (
-                SELECT (SELECT min({column}) FROM log WHERE project_id = ?)
-                UNION ALL
-                SELECT (SELECT min({column}) FROM log WHERE project_id = ? AND {column} > value.v)
-                  FROM value WHERE value.v IS NOT NULL
-            ) SELECT v FROM value WHERE v IS NOT NULL LIMIT {_MAX_KNOWN + 1}""",
-        [project_id, project_id],
-    )
-    names = [row[0] for row in rows]
-    return Names(names[:_MAX_KNOWN], len(names) > _MAX_KNOWN)
 
 
 def preview(text: str | None) -> str | None:

@@ -9,9 +9,9 @@ from app.errors import NotFound
 from app.extraction import Extraction
 from app.masked_items import mask_item, mask_value
 from app.masking import Mask
-from app.store import exchanges, logs, payloads, scores
+from app.store import exchanges, names, payloads, scores
 from app.store.exchanges import ExchangeRow, Page, Progress, StepState
-from app.store.logs import Known
+from app.store.names import Known
 from app.store.scores import ScoreView
 from web.exchanges import masked_header, stored_item
 from web.pages.bodies import Body, body_of
@@ -111,12 +111,12 @@ def base_url() -> str:
 
 def _listed(project_id: int, wanted: ListFilter, at: int | None) -> tuple[Page, Known]:
     if wanted.selection is None:
-        return Page([], None), logs.known(project_id)
+        return Page([], None), names.known(project_id)
     chosen = wanted.selection
     found = exchanges.page(
         project_id, terms=chosen.terms, since=chosen.since, until=chosen.until, limit=PAGE_ROWS, cursor=at
     )
-    return found, logs.known(project_id)
+    return found, names.known(project_id)
 
 
 def _opened(project_id: int, request_id: str, tab: str, all_messages: bool) -> Opened:

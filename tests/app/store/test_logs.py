@@ -4,7 +4,7 @@ import pytest
 
 from app.extraction import Extraction
 from app.pricing import Cost
-from app.store import exchanges, logs
+from app.store import exchanges, logs, names
 from app.store.logs import Entry
 from tests.helpers import accept, item, sql, work
 from tests.secrets import planted
@@ -34,8 +34,8 @@ def test_a_project_knows_its_models_and_providers() -> None:
     work()
     project = sql("SELECT id FROM project")[0][0]
 
-    assert logs.known(project) == (["a", "gpt-4o-mini"], ["b", "openai"])
-    assert logs.known(project + 1) == ([], [])
+    assert names.known(project) == (["a", "gpt-4o-mini"], ["b", "openai"])
+    assert names.known(project + 1) == ([], [])
 
 
 @pytest.mark.backend
@@ -64,4 +64,4 @@ def test_a_key_that_the_preview_would_cut_is_in_neither_row_nor_index() -> None:
 
     assert sql("SELECT model, prompt_preview FROM log") == [("<masked:groq_key>", "x" * 140 + " <masked:groq_key>")]
     project = sql("SELECT id FROM project")[0][0]
-    assert logs.known(project).models == ["<masked:groq_key>"]
+    assert names.known(project).models == ["<masked:groq_key>"]
