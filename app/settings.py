@@ -117,8 +117,10 @@ class Settings:
         secret=True,
     )
     web_concurrency: int = _setting("WEB_CONCURRENCY", 1, _whole(1, 64), "Web processes.")
-    worker_processes: int = _setting("INGATE_WORKER_PROCESSES", 1, _whole(1, 64), "Worker processes.")
-    worker_threads: int = _setting("INGATE_WORKER_THREADS", 2, _whole(1, 64), "Threads of each worker process.")
+    worker_processes: int = _setting(
+        "INGATE_WORKER_PROCESSES", 2, _whole(1, 64), "Worker processes; as many as there are cores is a good number."
+    )
+    worker_threads: int = _setting("INGATE_WORKER_THREADS", 1, _whole(1, 64), "Threads of each worker process.")
     max_request_bytes: int = _setting(
         "INGATE_MAX_REQUEST_BYTES",
         20 * 2**20,

@@ -250,7 +250,7 @@ def _queue(server_url: str) -> Iterator[str]:
 def _kind(command: str) -> str:
     if "granian" in command:
         return "web"
-    if "dramatiq" in command:
+    if " -m actors " in command:
         return "worker" if f"--queues {WORKER_QUEUES[0]}" in command else "evals"
     return "queue"
 

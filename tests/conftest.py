@@ -256,7 +256,7 @@ class Ingate:
 
     def children(self, name: str) -> list[int]:
         """Return the process ids of a child's group, e.g. `worker`."""
-        groups = {"queue": "valkey", "worker": "dramatiq", "web": "granian", "evals": "dramatiq"}
+        groups = {"queue": "valkey", "worker": "-m actors", "web": "granian", "evals": "-m actors"}
         found = []
         for pid in _descendants(self.process.pid):
             with contextlib.suppress(OSError):

@@ -222,7 +222,7 @@ class _store:  # noqa: N801 - a context manager that reads like a function
 
 def _dramatiq(processes: int, threads: int, queues: Sequence[str]) -> list[str]:
     return [
-        "dramatiq", WORKER_MODULE, "--processes", str(processes), "--threads", str(threads), "--queues", *queues,
+        "actors", WORKER_MODULE, "--processes", str(processes), "--threads", str(threads), "--queues", *queues,
         "--worker-shutdown-timeout", str(WORKER_SHUTDOWN_MS), "--skip-logging",
     ]  # fmt: skip
 
