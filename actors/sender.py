@@ -25,6 +25,8 @@ PAUSE_S, MAX_PAUSE_S = 0.5, 15.0
 MAX_WAITING = 10_000
 #: With so many messages in the queue the workers have something to do, and only full ones are sent.
 BUSY = 4
+#: After a message that was not full, ids are gathered for this long; one that comes alone is sent at once.
+GATHER_S = 0.02
 #: How long the sender waits before it looks again whether the queue has room.
 LOOK_S = 0.005
 
@@ -36,6 +38,7 @@ class Sender:
         self._waiting: queue.Queue[list[int] | None] = queue.Queue()
         self._closed_until = 0.0
         self._pause_s = PAUSE_S
+        self._gathering_until = 0.0
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._thread.start()
 
@@ -71,12 +74,15 @@ class Sender:
 
     def _send(self, ids: list[int], *, last: bool) -> list[int]:
         """Send ids while there is room; return what has to wait for it. When the queue is down, nothing waits."""
+        if len(ids) < MESSAGE_IDS and time.monotonic() < self._gathering_until and not last:
+            return ids
         try:
             waiting = length(broker, *WORKER_QUEUES)
             while ids and waiting < (WINDOW if last or len(ids) >= MESSAGE_IDS else BUSY):
                 extract.send(ids[:MESSAGE_IDS])
                 ids = ids[MESSAGE_IDS:]
                 waiting += 1
+                self._gathering_until = time.monotonic() + GATHER_S
             self._pause_s = PAUSE_S
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever the queue does
             log.warning("queue_unreachable", error=repr(error), pause_s=self._pause_s)

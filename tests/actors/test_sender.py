@@ -122,6 +122,20 @@ def test_what_waits_for_a_long_queue_is_sent_in_one_message_once_there_is_room(s
     wait_until(lambda: queue.messages == [[0, 1, 2, 3, 4]])
 
 
+def test_what_comes_soon_after_a_message_is_gathered(
+    sender: Sender, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "GATHER_S", 0.5)
+    sender.announce([0])
+    wait_until(lambda: queue.messages == [[0]])
+
+    for n in range(1, 6):
+        sender.announce([n])
+        time.sleep(0.01)
+
+    wait_until(lambda: queue.messages[1:] == [[1, 2, 3, 4, 5]])
+
+
 def test_a_message_that_is_not_full_waits_while_the_workers_have_something_to_do(sender: Sender, queue: Queue) -> None:
     queue.waiting = sender_module.BUSY
     for n in range(250):
