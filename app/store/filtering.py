@@ -48,7 +48,7 @@ _FLAGS = {
     "evaluated": "(p.exchange_id IS NULL AND f.exchange_id IS NULL)",
 }
 
-#: From these values on a column is in an index (migration 0009): what people look for is what took long, cost much
+#: From these values on a column is in an index (migration 0008): what people look for is what took long, cost much
 #: or failed, and there is so little of it that the indexes cost next to nothing.
 INDEXED_FROM = {"status": 400, "latency": 30_000, "tokens": 32_000, "cost": 0.1}
 #: Rows with one of these flags are in an index.

@@ -44,11 +44,11 @@ async def test_a_database_that_is_gone_is_not_ready_and_tells_no_secret(api: Api
 
 
 async def test_a_missing_migration_is_not_ready_and_is_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "missing_migrations", lambda: ["0009_more"])
+    monkeypatch.setattr(database, "missing_migrations", lambda: ["0099_more"])
 
     answer = await api.get("/readyz", role=None)
 
-    assert (answer.status_code, (await answer.get_json())["migrations"]) == (503, ["0009_more"])
+    assert (answer.status_code, (await answer.get_json())["migrations"]) == (503, ["0099_more"])
 
 
 async def test_a_queue_that_is_gone_is_degraded_but_ready(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
