@@ -12,4 +12,4 @@ from app import price_list, scoring  # noqa: F401 - see above
 from app.store import logs  # noqa: F401 - see above
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main())  # type: ignore[no-untyped-call]  # Dramatiq's is untyped

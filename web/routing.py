@@ -175,7 +175,7 @@ def refuse_unknown(query: bytes, known: set[str]) -> None:
     if not query:
         return
     # As Werkzeug makes `request.args`.
-    for name, _ in parse_qsl(query.decode(), keep_blank_values=True, errors="werkzeug.url_quote"):
+    for name, _ in parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True, errors="werkzeug.url_quote"):
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f": did you mean {close[0]!r}?" if close else ""

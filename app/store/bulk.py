@@ -33,7 +33,7 @@ def insert_returning(
     if not is_sqlite():
         # One parameter a column, so that the text of the statement never varies and is planned once.
         sql = _insert_sql(model, tuple(columns), _arrays(model, tuple(columns)), True, tuple(returning))
-        return execute(sql, [_array(values) for values in zip(*rows, strict=True)])
+        return execute(sql, [array(values) for values in zip(*rows, strict=True)])
     found: list[Row] = []
     step = _MAX_PARAMETERS // len(columns)
     for start in range(0, len(rows), step):
@@ -78,7 +78,7 @@ def _arrays(model: type[pw.Model], columns: tuple[str, ...]) -> str:
     return f"SELECT * FROM unnest({', '.join(f'?::{kind}[]' for kind in types)})"
 
 
-def _array(values: Iterable[Any]) -> str:
+def array(values: Iterable[Any]) -> str:
     """Write values as PostgreSQL writes an array; the driver's own way takes five times as long."""
     return "{" + ",".join(map(_element, values)) + "}"
 
@@ -89,6 +89,8 @@ def _element(value: Any) -> str:
             return "NULL"
         case str():
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        case bool():
+            return "1" if value else "0"
         case bytes():
             return f'"\\\\x{value.hex()}"'
         case _:

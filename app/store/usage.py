@@ -5,11 +5,12 @@ exchanges: retention takes those, not what they add up to. All sums are of whole
 order, when a reprocess run subtracts what a call counted as and adds what it counts as now.
 """
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from operator import neg
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app import latencies
 from app.store import bulk, database
@@ -183,30 +184,31 @@ def _rows(groups: Mapping[bulk.Row, Sequence[Sums]]) -> list[bulk.Row]:
 
 
 def _upsert(table: _Table, rows: Sequence[bulk.Row]) -> None:
-    into = f"INSERT INTO {table.name} ({', '.join(table.columns)})"
-    changes = {name: f"{table.name}.{name} + excluded.{name}" for name in table.sums} | {
-        name: f"CASE WHEN excluded.{name} {by} {table.name}.{name} THEN excluded.{name} ELSE {table.name}.{name} END"
-        for name, by in table.extremes.items()
-    }
-    if is_sqlite() and _LATENCIES in changes:
-        rows = [(*row[:-1], latencies.pack(row[-1])) for row in rows]
-        changes[_LATENCIES] = f"latencies_add({table.name}.latencies, excluded.latencies)"
-    update = f"""ON CONFLICT ({", ".join(table.keys)}) DO UPDATE SET
-        {", ".join(f"{name} = {new}" for name, new in changes.items())}"""
-    if is_sqlite():
-        execute_many(f"{into} VALUES ({', '.join('?' * len(table.columns))}) {update}", rows)
+    sql = _upsert_sql(table.name, is_sqlite())
+    if not is_sqlite():
+        # One statement of one text, whatever the number of rows.
+        execute(sql, [bulk.array(values) for values in zip(*rows, strict=True)])
         return
+    if _LATENCIES in table.sums:
+        rows = [(*row[:-1], latencies.pack(row[-1])) for row in rows]
+    execute_many(sql, rows)
+
+
+@functools.cache
+def _upsert_sql(name: str, sqlite: bool) -> str:
+    table = next(one for one in (_HOUR, _DAY, _DAY_USER, _SESSION) if one.name == name)
+    changes = {column: f"{name}.{column} + excluded.{column}" for column in table.sums} | {
+        column: f"CASE WHEN excluded.{column} {by} {name}.{column} THEN excluded.{column} ELSE {name}.{column} END"
+        for column, by in table.extremes.items()
+    }
+    if sqlite and _LATENCIES in changes:
+        changes[_LATENCIES] = f"latencies_add({name}.latencies, excluded.latencies)"
     types = [*table.keys.values(), *["bigint"] * len(table.extremes), *table.sums.values()]
-    # One statement of one text, whatever the number of rows.
-    execute(
-        f"{into} SELECT * FROM unnest({', '.join(f'?::{kind}[]' for kind in types)}) {update}",
-        [_array(kind, values) for kind, values in zip(types, zip(*rows, strict=True), strict=True)],
-    )
-
-
-def _array(kind: str, values: Sequence[Any]) -> object:
-    """An array of numbers as PostgreSQL writes it: the driver would look at each of them."""
-    return list(values) if kind == "text" else "{" + ",".join(map(str, map(int, values))) + "}"
+    arrays = ", ".join(f"?::{kind}[]" for kind in types)
+    rows = f"VALUES ({', '.join('?' * len(types))})" if sqlite else f"SELECT * FROM unnest({arrays})"
+    return f"""INSERT INTO {name} ({", ".join(table.columns)}) {rows}
+        ON CONFLICT ({", ".join(table.keys)}) DO UPDATE SET
+        {", ".join(f"{column} = {new}" for column, new in changes.items())}"""
 
 
 def rebuild() -> list[int]:
