@@ -322,6 +322,36 @@ class Log(Base):
         )
 
 
+# Keys come first: in another order SQLite's integrity_check takes every value of such a table for null (3.40).
+class ByCall(Base):
+    """What calls are summed by; `start` is the first millisecond of the period, in UTC.
+
+    No provider or model is "", no status class or key is 0. Names are cut to app.store.usage.MAX_NAME characters.
+    """
+
+    project_id = pw.IntegerField()
+    start = pw.BigIntegerField()
+    provider = pw.TextField()
+    #: What prices use: the response's model where it names one.
+    model = pw.TextField()
+    #: First digit of the status code.
+    status_class = pw.SmallIntegerField()
+    key_id = pw.IntegerField()
+
+
+class ByUser(Base):
+    project_id = pw.IntegerField()
+    start = pw.BigIntegerField()
+    user_id = pw.TextField()
+
+
+class BySession(Base):
+    project_id = pw.IntegerField()
+    session_id = pw.TextField()
+    first_at = pw.BigIntegerField()
+    last_at = pw.BigIntegerField()
+
+
 class Measured(Base):
     """What roll-ups sum. Sums are doubles that hold whole numbers: exact up to 2**53, and never out of range."""
 
@@ -341,20 +371,9 @@ class Measured(Base):
     latency_us = pw.DoubleField()
 
 
-class Usage(Measured):
-    """Live calls by all that charts filter and group by; `start` is the first millisecond of the period, in UTC.
+class Usage(ByCall, Measured):
+    """Live calls by all that charts filter and group by."""
 
-    No provider or model is "", no status class or key is 0. Names are cut to app.store.usage.MAX_NAME characters.
-    """
-
-    project_id = pw.IntegerField()
-    start = pw.BigIntegerField()
-    provider = pw.TextField()
-    #: What prices use: the response's model where it names one.
-    model = pw.TextField()
-    #: First digit of the status code.
-    status_class = pw.SmallIntegerField()
-    key_id = pw.IntegerField()
     total_tokens = pw.DoubleField()
     cached_tokens = pw.DoubleField()
     cache_creation_tokens = pw.DoubleField()
@@ -379,23 +398,14 @@ class UsageDay(Usage):
         without_rowid = True
 
 
-class UsageDayUser(Measured):
-    project_id = pw.IntegerField()
-    start = pw.BigIntegerField()
-    user_id = pw.TextField()
-
+class UsageDayUser(ByUser, Measured):
     class Meta:
         primary_key = pw.CompositeKey("project_id", "start", "user_id")
         without_rowid = True
 
 
-class Session(Measured):
+class Session(BySession, Measured):
     """All live calls of a session, however long it lasts."""
-
-    project_id = pw.IntegerField()
-    session_id = pw.TextField()
-    first_at = pw.BigIntegerField()
-    last_at = pw.BigIntegerField()
 
     class Meta:
         primary_key = pw.CompositeKey("project_id", "session_id")

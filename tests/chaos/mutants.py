@@ -13,8 +13,7 @@ def answers_before_commit() -> None:
     def commit(self: Any, group: Any) -> None:
         with database.transaction():
             receipts, new_ids = accept.store([submission for submission, _ in group])
-            for (_, future), receipt in zip(group, receipts, strict=True):
-                future.set_result(receipt)
+            self._hand_back(group, receipts)
             self._announce(new_ids)
 
     patch("app.store.accept.Writer._commit", lambda _: commit)

@@ -18,7 +18,35 @@ def up(migrator: Any, db: pw.Database) -> None:  # noqa: ARG001 - the runner's s
     usage.rebuild()
 
 
-class Measured(pw.Model):
+class Table(pw.Model):
+    class Meta:
+        legacy_table_names = False
+
+
+# Keys come first: in another order SQLite's integrity_check takes every value of such a table for null (3.40).
+class ByCall(Table):
+    project_id = pw.IntegerField()
+    start = pw.BigIntegerField()
+    provider = pw.TextField()
+    model = pw.TextField()
+    status_class = pw.SmallIntegerField()
+    key_id = pw.IntegerField()
+
+
+class ByUser(Table):
+    project_id = pw.IntegerField()
+    start = pw.BigIntegerField()
+    user_id = pw.TextField()
+
+
+class BySession(Table):
+    project_id = pw.IntegerField()
+    session_id = pw.TextField()
+    first_at = pw.BigIntegerField()
+    last_at = pw.BigIntegerField()
+
+
+class Measured(Table):
     requests = pw.BigIntegerField()
     errors = pw.BigIntegerField()
     metered = pw.BigIntegerField()
@@ -29,17 +57,8 @@ class Measured(pw.Model):
     timed = pw.BigIntegerField()
     latency_us = pw.DoubleField()
 
-    class Meta:
-        legacy_table_names = False
 
-
-class Usage(Measured):
-    project_id = pw.IntegerField()
-    start = pw.BigIntegerField()
-    provider = pw.TextField()
-    model = pw.TextField()
-    status_class = pw.SmallIntegerField()
-    key_id = pw.IntegerField()
+class Usage(ByCall, Measured):
     total_tokens = pw.DoubleField()
     cached_tokens = pw.DoubleField()
     cache_creation_tokens = pw.DoubleField()
@@ -60,22 +79,13 @@ class UsageDay(Usage):
         without_rowid = True
 
 
-class UsageDayUser(Measured):
-    project_id = pw.IntegerField()
-    start = pw.BigIntegerField()
-    user_id = pw.TextField()
-
+class UsageDayUser(ByUser, Measured):
     class Meta:
         primary_key = pw.CompositeKey("project_id", "start", "user_id")
         without_rowid = True
 
 
-class Session(Measured):
-    project_id = pw.IntegerField()
-    session_id = pw.TextField()
-    first_at = pw.BigIntegerField()
-    last_at = pw.BigIntegerField()
-
+class Session(BySession, Measured):
     class Meta:
         primary_key = pw.CompositeKey("project_id", "session_id")
         indexes = ((("project_id", "first_at", "session_id"), False),)

@@ -357,3 +357,10 @@ def _call(**changes: Any) -> Call:
         received_at=EARLIEST_MS, started_at=None, key_id=None, user_id=None, session_id=None,
     )  # fmt: skip
     return Call(subject._replace(**changes), "p", "m", None, 0, 1, 1, 2, None, None, None, 0.1, None)
+
+
+def test_sqlite_finds_its_own_file_whole() -> None:
+    accept(item(tags={"user_id": "u", "session_id": "s"}))
+    work()
+
+    assert not database.is_sqlite() or sql("PRAGMA integrity_check") == [("ok",)]
