@@ -41,7 +41,7 @@ def _pass(ids: Sequence[int]) -> stage.Outcome:
     def keep(kept: Sequence[int]) -> list[int]:
         with database.transaction():
             moved, at = pending.finish(kept, Step.EXTRACT)
-            logs.insert([rows[i] for i in moved])
+            logs.insert([rows[i] for i in moved], new=True)
             scores.insert(scorer.rows(moved), at, new=True)
             usage.add([rows[i].call for i in moved])
         return moved

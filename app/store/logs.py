@@ -88,10 +88,13 @@ def prepared(chunk: Iterable[Entry]) -> dict[int, LogRow]:
     return {e.exchange_id: _row(e, _masked if found and finds_in(_texts(e)) else _as_it_is) for e in entries}
 
 
-def insert(chunk: Sequence[LogRow]) -> None:
-    """Log exchanges, inside the transaction that moves them on; `usage.add` ends it."""
-    bulk.insert(Log, _COLUMNS, [row.columns for row in chunk])
-    search.insert([(row.columns[0], row.words) for row in chunk])
+def insert(chunk: Sequence[LogRow], *, new: bool = False) -> None:
+    """Log exchanges, inside the transaction that moves them on; `usage.add` ends it. What is there stays as it is.
+
+    new: nothing can be there, because they have never been tried.
+    """
+    bulk.insert(Log, _COLUMNS, [row.columns for row in chunk], ignore=not new)
+    search.insert([(row.columns[0], row.words) for row in chunk], new=new)
 
 
 def indexed_words(found: Extraction) -> list[str]:

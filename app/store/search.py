@@ -22,12 +22,16 @@ _SPREAD = 250
 _AHEAD = 5_000
 
 
-def insert(rows: Sequence[tuple[int, list[str]]]) -> None:
-    """Index the words of exchanges, inside the caller's transaction."""
+def insert(rows: Sequence[tuple[int, list[str]]], *, new: bool = False) -> None:
+    """Index the words of exchanges, inside the caller's transaction; `new`: none of them can be there already."""
     if not rows:
         return
     if is_sqlite():
         execute_many("INSERT INTO search (rowid, words) VALUES (?, ?)", [(i, " ".join(words)) for i, words in rows])
+    elif not new:
+        execute_many(
+            "INSERT INTO search (exchange_id, words) VALUES (?, array_to_tsvector(?)) ON CONFLICT DO NOTHING", rows
+        )
     else:
         # As text a tsvector is its words; they hold nothing that would have to be quoted.
         copy("search", ("exchange_id", "words"), [(i, " ".join(words)) for i, words in rows])

@@ -7,8 +7,10 @@ import pytest
 import structlog
 
 from app import intake, telemetry
+from app.errors import InvalidItem
 from tests.conftest import Api
 from tests.helpers import encoded, item, sql
+from web.routing import refuse_unknown
 
 pytestmark = pytest.mark.backend
 
@@ -41,6 +43,11 @@ async def test_a_parameter_that_is_not_known_is_refused_before_the_body_is_read(
     answer = await api.post("/api/v1/ingest?dry_run=1", data=b"no JSON", headers=JSON)
 
     assert (answer.status_code, (await answer.get_json(force=True))["error_code"]) == (422, "unknown_parameter")
+
+
+def test_a_parameter_that_is_not_utf8_is_not_known() -> None:
+    with pytest.raises(InvalidItem):
+        refuse_unknown(b"\xff=1", {"q"})
 
 
 async def test_other_methods_are_answered_by_quart(api: Api) -> None:
