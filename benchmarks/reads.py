@@ -6,6 +6,7 @@ process's CPU time, and the statements of one request, which an app in this proc
 
 import argparse
 import asyncio
+import contextlib
 import datetime as dt
 import http.client
 import json
@@ -25,7 +26,7 @@ from unittest import mock
 from app.settings import Settings
 from app.store import database, keys, sessions
 from app.store.database import execute
-from benchmarks.__main__ import _machine, _wait
+from benchmarks.report import machine
 from benchmarks.seed import DAYS, MODELS, WORDS, _Vocabulary
 
 RESULTS = Path("benchmarks/reads.json")
@@ -56,7 +57,7 @@ def main() -> None:
         database.close()
     _show(rows)
     backend = "SQLite" if settings.database_url.startswith("sqlite") else "PostgreSQL"
-    wanted.output.write_text(json.dumps({"machine": _machine(), "backend": backend, "rows": rows}, indent=1) + "\n")
+    wanted.output.write_text(json.dumps({"machine": machine(), "backend": backend, "rows": rows}, indent=1) + "\n")
 
 
 def _reads() -> dict[str, str]:
@@ -182,7 +183,7 @@ def _measure(reads: dict[str, str], token: str, link: str, requests: int) -> lis
             [sys.executable, "-m", "web", "web"], env=environ | {"INGATE_DATA": folder}, stdout=log, stderr=log
         ) as process:
             try:
-                _wait(port)
+                _wait_for(port)
                 return list(_rows(port, process.pid, reads, token, link, requests))
             finally:
                 process.send_signal(signal.SIGINT)
@@ -280,6 +281,17 @@ def _show(rows: list[dict[str, Any]]) -> None:
             f"{row['read']:34} {row['status']:>6} {found:>5} {row['p50_ms']:9.1f} {row['p95_ms']:9.1f}"
             f" {row['cpu_ms']:8.1f} {statements:>10}{missed}"
         )
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        with contextlib.suppress(OSError), contextlib.closing(connection):
+            connection.request("GET", "/healthz")
+            return
+        time.sleep(0.05)
+    raise TimeoutError("the web process did not start")
 
 
 if __name__ == "__main__":
