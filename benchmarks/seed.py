@@ -163,7 +163,7 @@ def _chunk(
         payload.append((exchange_id, *packed[models[place_in_chunk]]))
         is_failed = rng.randrange(FAILED) == 0
         if number >= wanted - PENDING:
-            pending.append((exchange_id, Step.EXTRACT, 0, at + 2**40, at + 2**40))
+            pending.append((exchange_id, Step.EXTRACT, 0, at, 0))
             continue
         if is_failed:
             cause = rng.randrange(20)

@@ -63,7 +63,6 @@ def test_a_locked_sqlite_is_waited_for_and_after_5_s_the_client_is_told_to() -> 
         assert_sound(system, exchanges, load)
 
 
-@pytest.mark.skipif(bool(Postgresql.missing()), reason=Postgresql.missing() or "is there")
 @pytest.mark.backend
 def test_a_postgresql_that_is_away_for_5_s_is_answered_503_until_it_is_back(backend: str) -> None:
     if backend != "postgresql":

@@ -206,7 +206,7 @@ def test_more_threads_than_connections_are_unavailable_rather_than_stuck(
     database.now()
 
 
-@pytest.mark.skipif(bool(SERVER_DATABASE_URL), reason="a lock of SQLite")
+@pytest.mark.skipif(bool(SERVER_DATABASE_URL), reason="only SQLite has one lock for all writers")
 def test_a_locked_sqlite_is_unavailable_and_then_works_again(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0)
     database.close()
@@ -222,7 +222,7 @@ def test_a_locked_sqlite_is_unavailable_and_then_works_again(store: str, monkeyp
     database.check_writable()
 
 
-@pytest.mark.skipif(bool(SERVER_DATABASE_URL), reason="a lock of SQLite")
+@pytest.mark.skipif(bool(SERVER_DATABASE_URL), reason="only SQLite has one lock for all writers")
 def test_the_accept_asks_often_for_the_write_lock_and_waits_for_all_else_as_ever(
     store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +243,7 @@ def test_the_accept_asks_often_for_the_write_lock_and_waits_for_all_else_as_ever
         assert database.execute("PRAGMA busy_timeout") == [(database.BUSY_TIMEOUT_S * 1000,)]
 
 
-@pytest.mark.skipif(not SERVER_DATABASE_URL, reason="a state of PostgreSQL")
+@pytest.mark.skipif(not SERVER_DATABASE_URL, reason="only a PostgreSQL fails over to read-only")
 def test_a_read_only_database_is_unavailable(store: str) -> None:
     with database.session():
         database.execute("SET default_transaction_read_only = on")
@@ -271,13 +271,15 @@ def test_connections_that_the_server_ended_are_replaced(store: str) -> None:
     assert database.now() > 0
 
 
-@pytest.mark.skipif(bool(SERVER_DATABASE_URL), reason="pragmas of SQLite")
-@pytest.mark.parametrize(("relaxed", "synchronous"), [(False, 2), (True, 1)])
+@pytest.mark.parametrize(("relaxed", "full", "synchronous_commit"), [(False, 2, "on"), (True, 1, "off")])
 def test_accepting_commits_survive_a_power_cut_and_workers_commits_need_not(
-    store: str, relaxed: bool, synchronous: int
+    store: str, relaxed: bool, full: int, synchronous_commit: str
 ) -> None:
     database.close()
     database.connect(store, relaxed=relaxed)
 
+    if not database.is_sqlite():
+        assert sql("SHOW synchronous_commit") == [(synchronous_commit,)]
+        return
     assert sql("PRAGMA journal_mode") == [("wal",)]
-    assert sql("PRAGMA synchronous") == [(synchronous,)]
+    assert sql("PRAGMA synchronous") == [(full,)]
